@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile and runs flinch as PID 1 in a container, without a Docker engine and without an image registry:
+# buildah with bases made on this machine (the Go tree of `go env GOROOT` as the golang image, busybox as the small one),
+# podman with runc to run it. Skips with a reason where that cannot be done.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+skip() { echo "container.sh: skipped: $*"; exit 0; }
+fail() { echo "container.sh: FAILED: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || skip "needs root (image layers, cgroups)"
+for tool in buildah podman runc busybox go; do
+	command -v "$tool" >/dev/null || skip "$tool is not installed"
+done
+
+work=$(mktemp -d)
+store=(--root "$work/store" --runroot "$work/run" --storage-driver vfs)
+podman=(podman "${store[@]}" --runtime runc --cgroup-manager cgroupfs)
+running=()
+cleanup() {
+	for name in "${running[@]}"; do "${podman[@]}" kill "$name" >/dev/null 2>&1 || true; done
+	"${podman[@]}" rm -fa >/dev/null 2>&1 || true
+	rm -rf "$work" 2>/dev/null || true
+}
+trap cleanup EXIT
+
+# base NAME FOLDER: an image that holds the folder, and nothing else.
+base() {
+	local container
+	container=$(buildah "${store[@]}" from --quiet scratch)
+	buildah "${store[@]}" add --quiet "$container" "$2" / >/dev/null
+	buildah "${store[@]}" config --env PATH=/usr/local/go/bin:/usr/local/bin:/usr/bin:/bin:/sbin "$container"
+	buildah "${store[@]}" commit --quiet "$container" "localhost/$1" >/dev/null
+	buildah "${store[@]}" rm "$container" >/dev/null
+}
+
+small=$work/small
+mkdir -p "$small"/{bin,dev,etc,proc,root,sys,tmp,usr/local/bin,work}
+cp "$(command -v busybox)" "$small/bin/busybox"
+"$small/bin/busybox" --install -s "$small/bin" 2>/dev/null || for applet in $("$small/bin/busybox" --list); do ln -sf busybox "$small/bin/$applet"; done
+find "$small/bin" -type l -exec sh -c 'for link; do ln -sfn busybox "$link"; done' sh {} +
+echo 'root:x:0:0:root:/root:/bin/sh' >"$small/etc/passwd"
+base small "$small"
+
+golang=$work/golang
+mkdir -p "$golang/usr/local"
+cp -a "$small/." "$golang/"
+cp -a "$(go env GOROOT)" "$golang/usr/local/go"
+rm -rf "$golang/usr/local/go/"{test,doc,api,pkg/linux_*}
+base golang "$golang"
+rm -rf "$golang"
+
+echo "container.sh: building the Dockerfile"
+go mod download
+buildah "${store[@]}" build --quiet --isolation chroot --pull=never --volume "$(go env GOMODCACHE):/root/go/pkg/mod:O" \
+	--build-arg GO_IMAGE=localhost/golang --build-arg BASE_IMAGE=localhost/small \
+	--env GOPROXY=off --env GOFLAGS=-mod=mod --env GOTOOLCHAIN=local --tag localhost/flinch . >"$work/build.log" 2>&1 ||
+	{ cat "$work/build.log"; fail "the image does not build"; }
+
+# up NAME FLINCH-ARGS...: flinch as PID 1 of a container over $work/tree.
+up() {
+	local name=$1
+	shift
+	running+=("$name")
+	"${podman[@]}" run --detach --name "$name" --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 \
+		--volume "$work/tree:/work" localhost/flinch "$@" >/dev/null || fail "$name does not start"
+}
+# eventually SECONDS COMMAND...: until it succeeds.
+eventually() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+logs() { "${podman[@]}" logs "$1" 2>&1; }
+logged() { logs "$1" | grep -q -- "$2"; }
