@@ -1,0 +1,242 @@
+package debounce
+
+import (
+	"fmt"
+	"time"
+)
+
+// lane is what is pending for one consumer, and what it remembers of its storm. Only its Queue touches it.
+type lane[T any] struct {
+	Lane
+	storm
+	entries map[string]entry // of every key of the present storm
+	batch   uint             // number of the present batch
+	items   []slot[T]
+	live    int // items that have not been folded away
+
+	open, gone int  // keys that are Open, and that went within this batch
+	vague      bool // something of the batch is Unknown
+
+	since    time.Time // when the oldest pending item came
+	released time.Time // when a lock went that had held what is pending
+}
+
+// entry is what is known of a key in the present storm.
+type entry struct {
+	batch uint // the last one it was in
+	at    int  // index of its item, if that is the present batch
+	state State
+	born  bool // first seen as New
+}
+
+type slot[T any] struct {
+	value T
+	key   string
+	dead  bool
+}
+
+func newLane[T any](l Lane) *lane[T] {
+	if l.MaxWait <= 0 {
+		l.MaxWait = DefaultMaxWait
+	}
+	return &lane[T]{Lane: l, entries: map[string]entry{}}
+}
+
+func (l *lane[T]) pending() bool { return l.live > 0 }
+
+// add makes an item pending, or folds it into the pending one of its key. held says that a lock is held.
+func (l *lane[T]) add(value T, f *Fact, now time.Time, held bool, fold func(T, T) (T, bool)) {
+	l.advance(now, held)
+	e, known := l.entries[f.Key]
+	if !known {
+		e = entry{born: f.New}
+		l.keys++
+	}
+	l.count(e, -1)
+	at := -1
+	if known && e.batch == l.batch && fold != nil {
+		at = e.at
+	}
+	at = l.put(value, f.Key, at, fold)
+	if at < 0 { // the two cancelled out, as if the key had never been
+		delete(l.entries, f.Key)
+		l.keys--
+		return
+	}
+	e = entry{batch: l.batch, state: f.State, born: e.born, at: at}
+	l.count(e, +1)
+	l.entries[f.Key] = e
+}
+
+// advance moves the storm on to now, or starts a new one. A pause under a lock says nothing about the next one: the lock does.
+func (l *lane[T]) advance(now time.Time, held bool) {
+	if l.over(now) {
+		rested := now.Sub(l.last) > leadingRest
+		l.forget()
+		l.storm = storm{first: now, last: now, rested: rested}
+	}
+	if !held {
+		l.gap = max(l.gap, now.Sub(l.last))
+	}
+	l.last = now
+	if !l.pending() {
+		l.since = now
+	}
+}
+
+// over reports whether the storm has ended at now. It cannot while something is pending.
+func (l *lane[T]) over(now time.Time) bool {
+	return !l.pending() && now.Sub(l.last) >= stormEnd
+}
+
+// tidy forgets a storm that has ended.
+func (l *lane[T]) tidy(now time.Time) {
+	if l.over(now) {
+		l.forget()
+	}
+}
+
+// forget drops what is known of keys, the only memory that grows.
+func (l *lane[T]) forget() {
+	if len(l.entries) > 0 {
+		l.entries = map[string]entry{}
+	}
+	l.open, l.gone = 0, 0
+}
+
+// count adds an entry to the figures of its state, or takes it away.
+func (l *lane[T]) count(e entry, by int) {
+	switch {
+	case e.state == Open:
+		l.open += by
+	case e.state == Gone && !e.born && e.batch == l.batch:
+		l.gone += by
+	case e.state == Unknown && by > 0:
+		l.vague = true
+	}
+}
+
+// put stores a value, joined with the one at index at if there is one, and returns its index, or -1 if the two cancelled out. The joined
+// one goes to the end: the order of items is that of their last change.
+func (l *lane[T]) put(value T, key string, at int, fold func(T, T) (T, bool)) int {
+	if at >= 0 {
+		joined, keep := fold(l.items[at].value, value)
+		l.items[at] = slot[T]{dead: true}
+		l.live--
+		if !keep {
+			l.dropEmpty()
+			return -1
+		}
+		value = joined
+	}
+	if len(l.items) > 64 && len(l.items) > 2*l.live {
+		l.compact()
+	}
+	l.items = append(l.items, slot[T]{value: value, key: key})
+	l.live++
+	return len(l.items) - 1
+}
+
+// dropEmpty ends a batch of which nothing is left. The storm goes on.
+func (l *lane[T]) dropEmpty() {
+	if !l.pending() {
+		l.next()
+	}
+}
+
+// compact removes the dead slots.
+func (l *lane[T]) compact() {
+	kept := l.items[:0]
+	for _, s := range l.items {
+		if s.dead {
+			continue
+		}
+		e := l.entries[s.key]
+		e.at = len(kept)
+		l.entries[s.key] = e
+		kept = append(kept, s)
+	}
+	clear(l.items[len(kept):])
+	l.items = kept
+}
+
+// values returns what is pending, in the order of last changes.
+func (l *lane[T]) values() []T {
+	values := make([]T, 0, l.live)
+	for _, s := range l.items {
+		if !s.dead {
+			values = append(values, s.value)
+		}
+	}
+	return values
+}
+
+// fired ends a batch that has left.
+func (l *lane[T]) fired() {
+	l.fires++
+	l.next()
+}
+
+// next begins a new batch. Keys that were gone are so for good by now; those that are open stay so.
+func (l *lane[T]) next() {
+	l.batch++
+	l.items, l.live, l.gone, l.vague = nil, 0, 0, false
+	l.released = time.Time{}
+}
+
+// due says when the pending batch may leave, and why then. held says that a lock is held, age how long the storm of all lanes has lasted.
+func (l *lane[T]) due(held bool, age time.Duration) (time.Time, reason) {
+	longest := l.MaxWait
+	if held || !l.released.IsZero() {
+		longest = max(longest, holdWait)
+	}
+	last := l.since.Add(longest)
+	at, why := l.quietDue(age)
+	if held || at.After(last) {
+		return last, reason{what: "longest wait", d: longest}
+	}
+	return at, why
+}
+
+func (l *lane[T]) quietDue(age time.Duration) (time.Time, reason) {
+	if l.Settle == Leading && l.rested && l.fires == 0 && l.open == 0 && l.gone == 0 && l.released.IsZero() {
+		return l.last, reason{what: "first of a storm"}
+	}
+	why := reason{what: "quiet", d: l.quietTime(age)}
+	at := l.last.Add(why.d)
+	if after := l.released.Add(releaseQuiet); !l.released.IsZero() && after.After(at) {
+		return after, reason{what: "quiet since the lock went", d: releaseQuiet}
+	}
+	return at, why
+}
+
+func (l *lane[T]) quietTime(age time.Duration) time.Duration {
+	if l.Settle > 0 {
+		return time.Duration(l.Settle)
+	}
+	base := wholeQuiet
+	if l.vague {
+		base = unknownQuiet
+	}
+	q := l.storm.quiet(base, age)
+	if l.open > 0 {
+		q = max(q, openQuiet, min(3*l.gap, maxQuiet))
+	}
+	if l.gone > 0 {
+		q = max(q, goneQuiet)
+	}
+	return q
+}
+
+// reason is why a batch leaves.
+type reason struct {
+	what string
+	d    time.Duration
+}
+
+func (r reason) String() string {
+	if r.d == 0 {
+		return r.what
+	}
+	return fmt.Sprintf("%s %v", r.what, r.d.Round(time.Millisecond/10))
+}

@@ -1,0 +1,55 @@
+package debounce
+
+import "time"
+
+// DefaultMaxWait is the longest wait of a lane that names none.
+const DefaultMaxWait = 2 * time.Second
+
+// The figures of the policy. Each was chosen on the recorded traces in testdata; table.txt shows what they lead to.
+const (
+	// wholeQuiet ends a batch of things that are all complete, unknownQuiet one of which that is not known.
+	wholeQuiet   = 4 * time.Millisecond
+	unknownQuiet = 10 * time.Millisecond
+	// openQuiet is the least for a file that a writer has open, goneQuiet for a known path that is missing, releaseQuiet after a lock.
+	openQuiet    = 100 * time.Millisecond
+	goneQuiet    = 30 * time.Millisecond
+	releaseQuiet = 100 * time.Millisecond
+	// maxQuiet bounds every quiet time that is derived from a storm.
+	maxQuiet = 250 * time.Millisecond
+	// narrowQuiet bounds the quiet time that follows from the gaps between few keys, which are hardly a storm.
+	narrowQuiet = 60 * time.Millisecond
+	// stormEnd is the silence after which a storm is over and forgotten.
+	stormEnd = 250 * time.Millisecond
+	// holdWait is the longest wait of an item while a lock is held, idleHold the silence after which such a lock is a left-over.
+	holdWait = 5 * time.Second
+	idleHold = time.Second
+	// noiseBridge is how long after the last news noise still counts for the age of a storm.
+	noiseBridge = time.Second
+	// leadingRest is the silence before a storm whose first batch leaves at once in a Leading lane.
+	leadingRest = time.Second
+	// wideStorm is the number of keys above which the age of a storm counts, ageShare the divisor by which it does.
+	wideStorm = 3
+	ageShare  = 7
+)
+
+// storm is what one lane remembers of the changes that came without a longer pause: the base of its quiet time.
+type storm struct {
+	first, last time.Time
+	rested      bool          // more than leadingRest of silence came before it
+	gap         time.Duration // biggest time between two changes
+	keys        int           // distinct ones
+	fires       int           // batches that have left
+}
+
+// quiet is the quiet time that the storm asks for, where base is that of a lone change. age is how long the storm has lasted for all lanes
+// together.
+func (s *storm) quiet(base, age time.Duration) time.Duration {
+	q := base << min(s.fires, 6)
+	if s.keys > 1 || s.fires > 1 {
+		q = max(q, min(3*s.gap/2, narrowQuiet))
+	}
+	if s.keys > wideStorm {
+		q = max(q, 3*s.gap, age/ageShare)
+	}
+	return min(q, maxQuiet)
+}
