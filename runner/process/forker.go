@@ -1,0 +1,354 @@
+package process
+
+import (
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	stuckAfter = 2 * time.Second       // after SIGKILL
+	lookAgain  = time.Millisecond      // for evidence that was unreadable
+	maxTries   = 20                    // and then no more
+	sweepAgain = 10 * time.Millisecond // for members that are not our children (yet)
+)
+
+// forker is the loop that owns everything. Its thread must outlive every leader: the death of the thread would be taken for
+// the death of their parent.
+func (h *Host) forker() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	h.tid = unix.Gettid()
+	h.lookAround()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !h.ended {
+		timer.Reset(h.untilNext())
+		out, event := h.nextEvent()
+		select {
+		case call := <-h.calls:
+			call()
+			h.doAfter()
+		case <-h.sigchld:
+			h.reap()
+		case <-timer.C:
+			h.expire(time.Now())
+		case out <- event:
+			h.queue = h.queue[1:]
+		}
+	}
+	close(h.events)
+	close(h.closed)
+}
+
+func (h *Host) doAfter() {
+	for _, f := range h.after {
+		f()
+	}
+	h.after = h.after[:0]
+}
+
+// lookAround finds out what the kernel offers, and which children are not ours: the program may have been started by an
+// exec in a shell that had some.
+func (h *Host) lookAround() {
+	_, err := childrenOfThread(h.pid, h.tid)
+	h.noLists = err != nil
+	for _, pid := range h.children() {
+		h.foreign[pid] = true
+	}
+}
+
+// nextEvent makes the select offer the oldest event, or nothing.
+func (h *Host) nextEvent() (chan<- Event, Event) {
+	if len(h.queue) == 0 {
+		return nil, Event{}
+	}
+	return h.events, h.queue[0]
+}
+
+func (h *Host) emit(e Event) {
+	e.Time = time.Now()
+	h.queue = append(h.queue, e)
+}
+
+// untilNext is the time to the earliest deadline of all runs.
+func (h *Host) untilNext() time.Duration {
+	next := time.Now().Add(time.Hour)
+	if h.suspended.IsZero() {
+		for _, t := range h.trees {
+			for _, at := range [...]time.Time{t.deadline, t.look} {
+				if !at.IsZero() && at.Before(next) {
+					next = at
+				}
+			}
+		}
+	}
+	return max(0, time.Until(next))
+}
+
+// expire handles the deadlines that have passed.
+func (h *Host) expire(now time.Time) {
+	if !h.suspended.IsZero() {
+		return
+	}
+	for _, t := range h.trees {
+		if !t.look.IsZero() && !now.Before(t.look) {
+			t.look = time.Time{}
+			h.lookAt(t)
+		}
+		if !t.deadline.IsZero() && !now.Before(t.deadline) {
+			t.deadline = time.Time{}
+			h.late(t)
+		}
+	}
+	h.settle()
+}
+
+// lookAt repeats the killing: members that are not our children do not wake us when they end or fork.
+func (h *Host) lookAt(t *Tree) {
+	switch t.phase {
+	case killing:
+		h.killAll(t)
+	case clearing:
+		h.clear(t)
+	}
+}
+
+// late is the end of a grace, or of the patience with a killed run.
+func (h *Host) late(t *Tree) {
+	switch t.phase {
+	case stopping:
+		procs := h.members(t)
+		h.emit(Event{Kind: Killed, Tree: t, Procs: described(procs)})
+		h.beginKill(t)
+	case killing, clearing:
+		t.stuck = true
+		h.emit(Event{Kind: Stuck, Tree: t, Procs: described(h.members(t))})
+	}
+}
+
+// reap takes every status there is. No other code in the program waits.
+func (h *Host) reap() {
+	for {
+		var ws unix.WaitStatus
+		var ru unix.Rusage
+		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, &ru)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			break
+		}
+		h.status(pid, ws, &ru)
+	}
+	h.settle()
+}
+
+// status files one status.
+func (h *Host) status(pid int, ws unix.WaitStatus, ru *unix.Rusage) {
+	t := h.leaders[pid]
+	switch {
+	case t != nil && ws.Stopped():
+		h.halted(t, ws.StopSignal())
+	case t != nil && ws.Continued():
+		h.continued(t)
+	case ws.Stopped() || ws.Continued():
+	case t != nil:
+		h.exited(t, statusOf(ws), usageOf(ru))
+	case h.guardian != nil && pid == h.guardian.pid:
+		h.guardian.lost()
+		h.ensureGuardian()
+	case h.foreign[pid]:
+		delete(h.foreign, pid)
+	default:
+		h.orphans++
+		delete(h.adopted, pid)
+	}
+}
+
+func (h *Host) halted(t *Tree, sig syscall.Signal) {
+	t.stopped = true
+	if h.suspended.IsZero() {
+		h.emit(Event{Kind: Stopped, Tree: t, Signal: sig})
+	}
+}
+
+func (h *Host) continued(t *Tree) {
+	if t.stopped && h.suspended.IsZero() {
+		h.emit(Event{Kind: Continued, Tree: t})
+	}
+	t.stopped = false
+}
+
+func (h *Host) exited(t *Tree, status Status, usage Usage) {
+	t.reaped, t.status = true, status
+	delete(h.leaders, t.pid)
+	h.takeTerminal(t)
+	h.emit(Event{Kind: Exited, Tree: t, Status: status, Usage: usage})
+}
+
+// settle brings every run whose leader is gone nearer to its end.
+func (h *Host) settle() {
+	if h.anyEnding() {
+		h.adopt()
+		for _, t := range h.trees {
+			h.finish(t)
+		}
+	}
+	if h.closing && h.allQuiet() {
+		close(h.quiet)
+		h.closing = false
+	}
+}
+
+func (h *Host) anyEnding() bool {
+	if h.closing {
+		return true
+	}
+	for _, t := range h.trees {
+		if t.reaped {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt finds the orphans that became our children, and whose they are.
+func (h *Host) adopt() {
+	for _, pid := range h.children() {
+		c := h.adopted[pid]
+		switch {
+		case h.leaders[pid] != nil, h.foreign[pid], h.guardian != nil && h.guardian.pid == pid:
+			continue
+		case c == nil:
+			p, ok := readProc(pid)
+			if !ok {
+				continue
+			}
+			c = &child{Proc: p}
+			h.adopted[pid] = c
+		}
+		h.identify(c)
+	}
+}
+
+// children lists our own. Ours were forked by the forker; orphans go to the main thread, which Go never ends.
+func (h *Host) children() []int {
+	if h.noLists {
+		return childrenByScan(h.pid)
+	}
+	forked, _ := childrenOfThread(h.pid, h.tid)
+	if h.tid == h.pid {
+		return forked
+	}
+	given, _ := childrenOfThread(h.pid, h.pid)
+	return append(forked, given...)
+}
+
+// finish decides what is to be done with a run whose leader is gone.
+func (h *Host) finish(t *Tree) {
+	if !t.reaped {
+		return
+	}
+	left, sure := h.orphansOf(t)
+	switch {
+	case t.phase == over:
+		if len(left) == 0 && sure {
+			h.forget(t)
+		}
+	case !sure:
+		t.look = time.Now().Add(lookAgain)
+	case len(left) == 0:
+		h.over(t)
+	case t.phase == running:
+		h.leftovers(t)
+	case t.phase == killing:
+		h.killAll(t)
+	case t.phase == clearing:
+		h.clear(t)
+	case t.phase == stopping: // they have their grace
+	}
+}
+
+// orphansOf lists the living direct children that belong to the run. Every living member has one among its ancestors
+// once the leader is gone. Not sure: some child's evidence could not be read, it may be one.
+func (h *Host) orphansOf(t *Tree) (left []Proc, sure bool) {
+	sure = true
+	for pid, c := range h.adopted {
+		if c.tree != nil && c.tree != t {
+			continue
+		}
+		p, ok := readProc(pid)
+		if !ok || !p.alive() {
+			continue // a zombie; its SIGCHLD is on the way
+		}
+		c.Proc = p
+		if c.tree == t {
+			left = append(left, p)
+		} else if !c.sure {
+			sure = false
+		}
+	}
+	return left, sure
+}
+
+// leftovers applies the policy to what outlived a leader that ended by itself.
+func (h *Host) leftovers(t *Tree) {
+	switch t.spec.Leftovers {
+	case LeaveAll:
+		h.over(t)
+	case LeaveDaemons:
+		t.phase = clearing
+		t.deadline = time.Now().Add(stuckAfter)
+		if in := h.inSession(t); len(in) > 0 {
+			h.emit(Event{Kind: Swept, Tree: t, Procs: described(in)})
+		}
+		h.clear(t)
+	default:
+		h.emit(Event{Kind: Swept, Tree: t, Procs: described(h.members(t))})
+		h.beginKill(t)
+	}
+}
+
+// inSession are the members that did not leave the run's session; for a foreground job, which shares ours, its group.
+func (h *Host) inSession(t *Tree) []Proc {
+	return slices.DeleteFunc(h.members(t), func(p Proc) bool {
+		return p.Session != t.pid && !(t.job && p.Group == t.pid)
+	})
+}
+
+// clear kills what is left of the session, and ends the run when that is nothing.
+func (h *Host) clear(t *Tree) {
+	in := h.inSession(t)
+	if len(in) == 0 {
+		h.over(t)
+		return
+	}
+	h.send(in, unix.SIGKILL)
+	t.look = time.Now().Add(sweepAgain)
+}
+
+// over ends the run. What is left of it now is left on purpose.
+func (h *Host) over(t *Tree) {
+	t.phase, t.deadline, t.look = over, time.Time{}, time.Time{}
+	h.takeTerminal(t)
+	if left := h.members(t); len(left) > 0 {
+		h.emit(Event{Kind: Left, Tree: t, Procs: described(left)})
+		h.guardian.spare(t)
+	} else {
+		h.forget(t)
+	}
+	h.emit(Event{Kind: Over, Tree: t, Status: t.status})
+}
+
+// forget drops a run of which nothing is left.
+func (h *Host) forget(t *Tree) {
+	delete(h.trees, t.number)
+	h.guardian.drop(t)
+	if t.cgroup != "" {
+		h.cgroups.remove(t.cgroup)
+	}
+}

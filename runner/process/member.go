@@ -1,0 +1,180 @@
+package process
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// markName is the environment variable that tells a run's processes from all others. Its value is a list, so that a
+// flinch inside a flinch does not hide its runs from the outer one.
+const markName = "FLINCH_MARK"
+
+// mark is what the environment of the run's processes holds.
+func (t *Tree) mark() string { return t.host.id + "-" + strconv.FormatUint(t.number, 10) }
+
+// markValue has the marks of the flinches around us in front of ours.
+func (t *Tree) markValue() string {
+	if t.host.outer == "" {
+		return t.mark()
+	}
+	return t.host.outer + ":" + t.mark()
+}
+
+// numberIn finds the number of one of this host's runs in the value of a marker.
+func numberIn(value, id string) (uint64, bool) {
+	for mark := range strings.SplitSeq(value, ":") {
+		if digits, ok := strings.CutPrefix(mark, id+"-"); ok {
+			n, err := strconv.ParseUint(digits, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// identify finds out to which run an orphan belongs, unless that is known.
+func (h *Host) identify(c *child) {
+	if c.tree != nil || c.sure {
+		return
+	}
+	c.sure = true
+	if c.tree = h.byCgroup(c.PID); c.tree != nil {
+		return
+	}
+	value, ok := marks(c.PID)
+	if n, found := numberIn(value, h.id); found && h.trees[n] != nil {
+		c.tree = h.trees[n]
+		return
+	}
+	if c.tree = h.byPlace(c.Proc); c.tree != nil {
+		return
+	}
+	if !ok && c.tries < maxTries {
+		c.tries++
+		c.sure = false
+		return
+	}
+	c.tree = h.onlyOne()
+}
+
+func (h *Host) byCgroup(pid int) *Tree {
+	if h.cgroups == nil {
+		return nil
+	}
+	dir := h.cgroups.of(pid)
+	for _, t := range h.trees {
+		if t.cgroup != "" && (dir == t.cgroup || strings.HasPrefix(dir, t.cgroup+"/")) {
+			return t
+		}
+	}
+	return nil
+}
+
+// byPlace goes by the snapshot, session and group. A run that is over does not hold its numbers any more.
+func (h *Host) byPlace(p Proc) *Tree {
+	for _, t := range h.trees {
+		if start, ok := t.known[p.PID]; ok && start == p.Start {
+			return t
+		}
+		if t.phase != over && (p.Session == t.pid || p.Group == t.pid) {
+			return t
+		}
+	}
+	return nil
+}
+
+// onlyOne is the last evidence: an orphan without any (a daemon with an emptied environment) must come from a run, and
+// there is just one. Not so for PID 1, to which orphans of strangers come too.
+func (h *Host) onlyOne() (only *Tree) {
+	if h.pid == 1 {
+		return nil
+	}
+	for _, t := range h.trees {
+		if t.phase == over {
+			continue
+		}
+		if only != nil {
+			return nil
+		}
+		only = t
+	}
+	return only
+}
+
+// members lists the living processes of a run, the leader first: its descendants, the descendants of its orphans, and
+// whoever else is in its cgroup.
+func (h *Host) members(t *Tree) []Proc {
+	h.adopt()
+	var procs []Proc
+	seen := map[int]bool{}
+	if !t.reaped {
+		procs = h.walk(procs, seen, t.pid)
+	}
+	for pid, c := range h.adopted {
+		if c.tree == t {
+			procs = h.walk(procs, seen, pid)
+		}
+	}
+	if t.cgroup != "" {
+		for _, pid := range h.cgroups.procs(t.cgroup) {
+			procs = h.walk(procs, seen, pid)
+		}
+	}
+	return procs
+}
+
+// walk adds a process and its descendants.
+func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
+	p, ok := readProc(pid)
+	if !ok || seen[pid] {
+		return procs
+	}
+	seen[pid] = true
+	if p.alive() {
+		procs = append(procs, p)
+	}
+	children := childrenOf
+	if h.noLists {
+		children = childrenByScan
+	}
+	for _, pid := range children(pid) {
+		procs = h.walk(procs, seen, pid)
+	}
+	return procs
+}
+
+// signal sends sig once to each member: to the leader's group as one, while the unreaped leader holds its number, to the
+// others one by one.
+func (h *Host) signal(t *Tree, sig unix.Signal) {
+	procs := h.members(t)
+	if t.reaped {
+		h.send(procs, sig)
+		return
+	}
+	unix.Kill(-t.pid, sig)
+	for _, p := range procs {
+		if p.Group != t.pid {
+			h.send([]Proc{p}, sig)
+		}
+	}
+}
+
+// send signals processes one by one: our children by pid, which is theirs until we reap them, others by pidfd.
+func (h *Host) send(procs []Proc, sig unix.Signal) {
+	for _, p := range procs {
+		var err error
+		if h.adopted[p.PID] != nil || h.leaders[p.PID] != nil {
+			err = unix.Kill(p.PID, sig)
+		} else {
+			err = killProc(p, sig)
+		}
+		if err != nil {
+			h.log.Debug("signal not sent", "signal", signalName(sig), "process", p, "err", err)
+		}
+	}
+}
+
+// String names the run in logs.
+func (t *Tree) String() string { return fmt.Sprintf("%s (pid %d)", t.spec.Run, t.pid) }

@@ -1,0 +1,247 @@
+// Package process starts commands as process trees and makes sure that nothing of them is left.
+//
+// A [Tree] is one run: the process that was started (its leader) and all its descendants, also those that left the
+// leader's process group or session, or that were orphaned. A run is over when no process of it is left; not when its
+// leader ends, and not when somebody closes a pipe.
+//
+// The package knows nothing of rules, of why a run starts, or of output: it is given open files and passes them on.
+//
+// # How it knows
+//
+// The program makes itself the subreaper of its descendants. So whoever loses its parent becomes our child, and "no
+// child of ours belongs to the run" is proof that no descendant does. Which run an orphan belongs to is told, best
+// evidence first, by its cgroup (where a cgroup v2 is writable), by a marker in its environment, by the snapshot of the
+// tree that is taken when a stop begins, and by its session and group.
+//
+// A signal is sent only to a process whose identity cannot change under way: to our own children, which keep their pid
+// until we reap them, to the group of a leader that is not reaped yet, and else through a pidfd whose start time was
+// compared.
+//
+// # Concurrency
+//
+// One goroutine, the forker, owns all state. It is locked to its thread, forks every child (the kernel's
+// parent-death signal fires when the forking thread ends), and is the only caller of wait in the program: no other
+// code may use os/exec or [os.Process.Wait] while a Host is open. It ends with [Host.Close]. All methods may
+// be called from any goroutine; none waits for a child, except Close.
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options are the settings of a [Host].
+type Options struct {
+	// Guardian starts a second process beside the first run, which kills all runs when this program dies without
+	// Close. Never started as PID 1, whose death ends every process of its namespace anyway. [Guard] must be called
+	// first in main.
+	Guardian bool
+	// NoCgroup leaves cgroups alone, even where they are writable.
+	NoCgroup bool
+	// Logger is told what was found at run time, at debug level; nil: nobody.
+	Logger *slog.Logger
+}
+
+// Host starts runs and watches over them until they are over. There can be one in a program.
+type Host struct {
+	log    *slog.Logger
+	id     string // random; the first half of every marker
+	outer  string // markers of the flinch around this one, kept in front of ours
+	calls  chan func()
+	events chan Event // sent to by the forker only
+	quiet  chan struct{}
+	closed chan struct{}
+	null   *os.File
+
+	// Only the forker touches what follows.
+	tid       int // of the forker's thread
+	pid       int
+	sigchld   chan os.Signal
+	queue     []Event
+	last      uint64           // number of the latest run
+	trees     map[uint64]*Tree // runs that are not over, and those that left processes on purpose
+	leaders   map[int]*Tree    // by the pid of a leader that is not reaped
+	adopted   map[int]*child   // orphans that became our children
+	foreign   map[int]bool     // children from before our time
+	orphans   int              // orphans reaped
+	cgroups   *cgroups         // nil: none
+	guardian  *guardian        // nil: none wanted
+	terminal  *terminal        // nil: no controlling terminal
+	after     []func()         // to be done when the caller has its answer
+	noLists   bool             // the kernel has no /proc/PID/task/TID/children
+	suspended time.Time        // when Suspend was called; zero: running
+	closing   bool
+	ended     bool
+}
+
+// child is an orphan that was adopted: a direct child that we did not fork.
+type child struct {
+	Proc
+	tree  *Tree // nil: nobody knows whose
+	sure  bool  // false: its evidence was unreadable (it was in the middle of an exec); look again
+	tries int
+}
+
+// NewHost makes the program the subreaper of its descendants and starts the forker. Descriptors above 2 that the program was
+// started with are marked close-on-exec, so that no run inherits what it was not given.
+func NewHost(opt Options) (*Host, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become subreaper: %w", err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	closeOnExec()
+	h := &Host{
+		log: opt.Logger, id: randomID(), outer: os.Getenv(markName), pid: os.Getpid(), null: null,
+		calls: make(chan func()), events: make(chan Event), quiet: make(chan struct{}), closed: make(chan struct{}),
+		sigchld: make(chan os.Signal, 1), trees: map[uint64]*Tree{}, leaders: map[int]*Tree{},
+		adopted: map[int]*child{}, foreign: map[int]bool{},
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if !opt.NoCgroup {
+		h.cgroups = newCgroups(h.id, h.log)
+	}
+	if opt.Guardian && h.pid != 1 {
+		h.guardian = &guardian{}
+	}
+	h.terminal = openTerminal()
+	signal.Notify(h.sigchld, unix.SIGCHLD)
+	go h.forker()
+	return h, nil
+}
+
+// Events is the stream of what happens to runs, in order. It has one reader. Nothing waits for the reader: what it does
+// not take is queued. Closed at the end of [Host.Close].
+func (h *Host) Events() <-chan Event { return h.events }
+
+// Orphans is the number of orphaned processes that were adopted and reaped so far.
+func (h *Host) Orphans() (n int) {
+	h.do(func() { n = h.orphans })
+	return n
+}
+
+// Cgroup is the directory below which runs have their cgroups; empty where none is writable.
+func (h *Host) Cgroup() (dir string) {
+	h.do(func() {
+		if h.cgroups != nil {
+			dir = h.cgroups.base
+		}
+	})
+	return dir
+}
+
+// Close kills every run that is not over, and every process whose run is unknown; as PID 1 every process there is, with
+// SIGTERM and half of the time that ctx leaves first. Processes left on purpose ([Spec.Leftovers]) are spared. It waits until all are gone, puts the
+// terminal back to how it was found, ends the guardian, and closes the channel of events: one that is queued and not
+// taken is lost. The error names processes that were still there when ctx ended.
+func (h *Host) Close(ctx context.Context) error {
+	if h.pid == 1 {
+		h.endNamespace(ctx)
+	}
+	if !h.do(h.beginClose) {
+		return nil
+	}
+	var err error
+	select {
+	case <-h.quiet:
+	case <-ctx.Done():
+		err = h.stillThere()
+	}
+	h.do(h.endClose)
+	<-h.closed
+	return err
+}
+
+// endNamespace is the end of a PID 1: everybody in its namespace is asked to go, whoever started it.
+func (h *Host) endNamespace(ctx context.Context) {
+	deadline, ok := ctx.Deadline()
+	grace := time.Second
+	if ok {
+		grace = time.Until(deadline) / 2
+	}
+	unix.Kill(-1, unix.SIGTERM)
+	unix.Kill(-1, unix.SIGCONT)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(grace); time.Now().Before(end) && h.others(); {
+		<-ticker.C
+	}
+	unix.Kill(-1, unix.SIGKILL)
+}
+
+// others tells whether any other process lives in this PID namespace.
+func (h *Host) others() bool {
+	for _, p := range allProcs() {
+		if p.PID != h.pid && p.alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// stillThere names the processes that outlived their SIGKILL.
+func (h *Host) stillThere() error {
+	var names []string
+	h.do(func() {
+		for _, t := range h.trees {
+			if t.phase == over {
+				continue
+			}
+			for _, p := range h.members(t) {
+				names = append(names, p.String())
+			}
+		}
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("processes still there after SIGKILL: %v", names)
+}
+
+// do runs f on the forker and waits for it. False: the host is closed.
+func (h *Host) do(f func()) bool {
+	done := make(chan struct{})
+	select {
+	case h.calls <- func() { f(); close(done) }:
+		<-done
+		return true
+	case <-h.closed:
+		return false
+	}
+}
+
+// later runs f on the forker when the current call was answered.
+func (h *Host) later(f func()) { h.after = append(h.after, f) }
+
+func randomID() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// closeOnExec marks every descriptor above 2. Go opens its own this way; those that the program inherited may not be.
+func closeOnExec() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if fd, ok := atoi(e.Name()); ok && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a start is retried that failed for a reason that passes by itself.
+const patience = 100 * time.Millisecond
+
+// listenScript sets LISTEN_PID in a process that then becomes the command, as nobody knows the pid earlier. A shell costs
+// 0.8 ms more than writing it into the memory of a traced child, but works under every seccomp and Yama setting, keeps
+// set-user-id programs working, and is one line.
+const listenScript = `export LISTEN_PID=$$; exec "$0" "$@"`
+
+// StartError says why a run was not started.
+type StartError struct {
+	Path string // the program, as it was looked for
+	Dir  string // the working directory; empty: this program's
+	Err  error  // mostly a syscall.Errno
+}
+
+func (e *StartError) Error() string {
+	if e.Dir == "" {
+		return fmt.Sprintf("start %s: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("start %s in %s: %v", e.Path, e.Dir, e.Err)
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it; empty where nothing is known.
+func (e *StartError) Hint() string {
+	switch {
+	case errors.Is(e.Err, errNoDir):
+		return "the working directory does not exist (yet)"
+	case errors.Is(e.Err, errNoInterpreter):
+		return "the interpreter that its first line (or the loader that the binary) names does not exist"
+	case errors.Is(e.Err, fs.ErrNotExist) && strings.Contains(e.Path, "/"):
+		return "the file does not exist (yet): is it built by another rule? then name that one in needs"
+	case errors.Is(e.Err, fs.ErrNotExist):
+		return "no folder of the command's PATH has it"
+	case errors.Is(e.Err, syscall.EACCES):
+		return "chmod +x " + e.Path
+	case errors.Is(e.Err, syscall.ETXTBSY):
+		return "somebody still writes this file"
+	case errors.Is(e.Err, syscall.E2BIG):
+		return "command line and environment are too long; use {dirs}, each, or FLINCH_CHANGES_FILE"
+	case errors.Is(e.Err, syscall.EAGAIN):
+		return "the limit of processes is reached: ulimit -u"
+	}
+	return ""
+}
+
+var (
+	errNoDir         = errors.New("no such working directory")
+	errNoInterpreter = errors.New("its interpreter does not exist")
+	errEmpty         = errors.New("empty command")
+)
+
+// Start starts a run. The error is a *[StartError]. It returns when the leader executes its program. It takes longer than that only where the
+// program's file is still open for writing or no process can be made: that is retried for 100 ms.
+func (h *Host) Start(spec Spec) (*Tree, error) {
+	j, err := newJob(spec)
+	if err != nil {
+		return nil, err
+	}
+	var t *Tree
+	for wait, end := time.Millisecond, time.Now().Add(patience); ; wait *= 2 {
+		if t, err = h.try(j); err == nil || !passing(err) || time.Now().Add(wait).After(end) {
+			break
+		}
+		time.Sleep(wait)
+	}
+	runtime.KeepAlive(spec) // its files must stay open until here
+	if err != nil {
+		return nil, &StartError{Path: j.path, Dir: spec.Dir, Err: diagnose(j, err)}
+	}
+	return t, nil
+}
+
+// passing tells errors that go away: another process between fork and exec holds the file open, or there are too many.
+func passing(err error) bool {
+	return errors.Is(err, syscall.ETXTBSY) || errors.Is(err, syscall.EAGAIN)
+}
+
+// diagnose tells the three meanings of ENOENT apart.
+func diagnose(j *job, err error) error {
+	if !errors.Is(err, syscall.ENOENT) {
+		return err
+	}
+	if j.spec.Dir != "" && !exists(j.spec.Dir) {
+		return errNoDir
+	}
+	if exists(j.abs(j.path)) {
+		return errNoInterpreter
+	}
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// job is a Spec, ready for the fork.
+type job struct {
+	spec Spec
+	path string
+	argv []string
+	env  []string // without the marker
+}
+
+func newJob(spec Spec) (*job, error) {
+	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
+		return nil, &StartError{Dir: spec.Dir, Err: errEmpty}
+	}
+	j := &job{spec: spec, path: spec.Argv[0], argv: spec.Argv, env: spec.Env}
+	if j.env == nil {
+		j.env = os.Environ()
+	}
+	j.env = without(j.env, markName)
+	path, err := j.find(spec.Argv[0])
+	if err != nil {
+		return nil, &StartError{Path: spec.Argv[0], Dir: spec.Dir, Err: diagnose(j, err)}
+	}
+	j.path = path
+	if spec.ListenPID {
+		j.env = without(j.env, "LISTEN_PID")
+		j.path, j.argv = shell, append([]string{"sh", "-c", listenScript}, spec.Argv...)
+	}
+	return j, nil
+}
+
+const shell = "/bin/sh"
+
+// find looks a program up as execvp(3) would in the child: in the child's PATH, and from its directory.
+func (j *job) find(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil // execve(2) itself tells what is wrong
+	}
+	list, ok := lookupEnv(j.env, "PATH")
+	if !ok {
+		list = "/bin:/usr/bin"
+	}
+	var err error = syscall.ENOENT
+	for dir := range strings.SplitSeq(list, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		path := dir + "/" + name
+		info, serr := os.Stat(j.abs(path))
+		if serr != nil || info.IsDir() {
+			continue
+		}
+		if err = unix.Access(j.abs(path), unix.X_OK); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// abs is a path of the child as seen from here.
+func (j *job) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(j.spec.Dir, path)
+}
+
+func lookupEnv(env []string, name string) (value string, ok bool) {
+	for _, entry := range env {
+		if v, found := strings.CutPrefix(entry, name+"="); found {
+			value, ok = v, true // the last one counts
+		}
+	}
+	return value, ok
+}
+
+func without(env []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		return strings.HasPrefix(entry, name+"=")
+	})
+}
+
+// try is one attempt, on the forker. The rest of the book-keeping is done after the caller has its answer.
+func (h *Host) try(j *job) (t *Tree, err error) {
+	ran := h.do(func() {
+		if h.closing || h.ended {
+			err = os.ErrClosed
+			return
+		}
+		t, err = h.fork(j)
+	})
+	if !ran {
+		return nil, os.ErrClosed
+	}
+	return t, err
+}
+
+// fork makes the leader and files it before its end can be noticed.
+func (h *Host) fork(j *job) (*Tree, error) {
+	t := &Tree{host: h, spec: j.spec, number: h.last + 1}
+	attr, err := h.attributes(j, t)
+	if err != nil {
+		return nil, err
+	}
+	dir := h.cgroups.take()
+	t.started = time.Now()
+	if dir != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD, t.cgroup = true, dir.fd, dir.path
+	}
+	pid, err := execute(j, attr)
+	if err != nil && dir != nil {
+		pid, err = h.withoutCgroup(j, t, attr, dir, err)
+	} else if dir != nil {
+		dir.close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.pid = pid
+	h.last++
+	h.trees[t.number], h.leaders[pid] = t, t
+	h.later(func() { h.guard(t) })
+	return t, nil
+}
+
+// withoutCgroup tries again outside of the cgroup. If that works, it was the cgroup that did not.
+func (h *Host) withoutCgroup(j *job, t *Tree, attr *syscall.ProcAttr, dir *cgroupDir, err error) (int, error) {
+	if passing(err) || errors.Is(err, syscall.ENOENT) {
+		h.cgroups.giveBack(dir)
+		return 0, err
+	}
+	attr.Sys.UseCgroupFD, t.cgroup = false, ""
+	pid, err := execute(j, attr)
+	if err != nil {
+		h.cgroups.giveBack(dir)
+		return 0, err
+	}
+	h.log.Debug("cgroups are not usable", "dir", dir.path)
+	dir.close()
+	h.cgroups.close()
+	h.cgroups = nil
+	return pid, nil
+}
+
+// execute forks and executes; a script without "#!" goes to sh, as a shell would do it.
+func execute(j *job, attr *syscall.ProcAttr) (int, error) {
+	pid, err := syscall.ForkExec(j.path, j.argv, attr)
+	if err == syscall.ENOEXEC {
+		pid, err = syscall.ForkExec(shell, append([]string{"sh", j.path}, j.argv[1:]...), attr)
+	}
+	return pid, err
+}
+
+// attributes is the state in which the child begins: a session of its own, so that no terminal can stop it, and an end
+// with this program's end.
+func (h *Host) attributes(j *job, t *Tree) (*syscall.ProcAttr, error) {
+	files, tty, err := h.files(&j.spec)
+	if err != nil {
+		return nil, err
+	}
+	sys := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if h.terminal != nil && (tty >= 0 || j.spec.Foreground) {
+		t.modes = h.terminal.modes()
+	}
+	if j.spec.Terminal && tty >= 0 {
+		sys.Setctty, sys.Ctty = true, tty
+		t.modes = nil // it is another terminal
+	}
+	if j.spec.Foreground && h.terminal != nil {
+		t.job = true
+		sys.Setsid, sys.Setpgid = false, true
+		if h.terminal.ours() {
+			sys.Foreground, sys.Ctty = true, h.terminal.fd
+		}
+	}
+	env := append([]string{markName + "=" + t.markValue()}, j.env...)
+	return &syscall.ProcAttr{Dir: j.spec.Dir, Env: env, Files: files, Sys: sys}, nil
+}
+
+// files lists the child's descriptors, and the first of 0 to 2 that is a terminal (-1: none). The mode O_NONBLOCK belongs to the open
+// file, not to the descriptor: an earlier child may have set it.
+func (h *Host) files(spec *Spec) (fds []uintptr, tty int, err error) {
+	tty = -1
+	for i, f := range append([]*os.File{spec.Stdin, spec.Stdout, spec.Stderr}, spec.Extra...) {
+		if f == nil {
+			f = h.null
+		}
+		fd := f.Fd()
+		if fd == ^uintptr(0) {
+			return nil, tty, fmt.Errorf("descriptor %d: %w", i, os.ErrClosed)
+		}
+		if err := unix.SetNonblock(int(fd), false); err != nil {
+			return nil, tty, fmt.Errorf("descriptor %d: %w", i, err)
+		}
+		if i <= 2 && tty < 0 && isTerminal(int(fd)) {
+			tty = i
+		}
+		fds = append(fds, fd)
+	}
+	return fds, tty, nil
+}

@@ -1,0 +1,124 @@
+package process
+
+import (
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stop begins, or hastens, the end of a run.
+func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
+	switch {
+	case t.phase == over:
+	case grace <= 0 || sig == unix.SIGKILL:
+		h.beginKill(t)
+		h.settle()
+	case t.phase == killing:
+	default:
+		h.ask(t, sig, time.Now().Add(grace))
+		h.settle()
+	}
+}
+
+// ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
+func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
+	h.remember(t)
+	h.signal(t, sig)
+	h.signal(t, unix.SIGCONT)
+	if t.phase != stopping || deadline.Before(t.deadline) {
+		t.deadline = deadline
+	}
+	t.phase = stopping
+}
+
+// beginKill makes the rest of the run's life short.
+func (h *Host) beginKill(t *Tree) {
+	if t.phase != killing {
+		t.phase = killing
+		t.deadline = time.Now().Add(stuckAfter)
+		if t.cgroup == "" {
+			h.remember(t)
+		}
+		if !t.reaped && h.killGroup(t) {
+			return
+		}
+	}
+	h.killAll(t)
+}
+
+// killGroup kills the group of an unreaped leader, and tells whether that was everybody: the whole of cgroup.kill takes
+// longer than the death of a group.
+func (h *Host) killGroup(t *Tree) bool {
+	procs := h.members(t)
+	unix.Kill(-t.pid, unix.SIGKILL)
+	for _, p := range procs {
+		if p.Group != t.pid {
+			return false
+		}
+	}
+	t.look = time.Now().Add(sweepAgain) // somebody may have been forked between list and kill
+	return true
+}
+
+// killAll sends SIGKILL to all members. It is repeated until the run is over, as members may fork meanwhile.
+func (h *Host) killAll(t *Tree) {
+	if t.cgroup != "" {
+		h.cgroups.kill(t.cgroup)
+	}
+	h.signal(t, unix.SIGKILL)
+	t.look = time.Now().Add(sweepAgain)
+}
+
+// remember takes the snapshot by which members are known again that have no other evidence when they are orphaned.
+func (h *Host) remember(t *Tree) {
+	if t.known == nil {
+		t.known = map[int]uint64{}
+	}
+	for _, p := range h.members(t) {
+		t.known[p.PID] = p.Start
+	}
+}
+
+// beginClose kills what is left. Processes left on purpose are not.
+func (h *Host) beginClose() {
+	h.closing = true
+	for _, t := range h.trees {
+		if t.phase != over {
+			h.beginKill(t)
+		}
+	}
+	h.settle()
+}
+
+// allQuiet tells whether all runs are over, and kills orphans that no run can be found for.
+func (h *Host) allQuiet() bool {
+	for _, t := range h.trees {
+		if t.phase != over {
+			return false
+		}
+	}
+	quiet := true
+	for pid, c := range h.adopted {
+		if c.tree != nil {
+			continue
+		}
+		if p, ok := readProc(pid); ok && p.alive() {
+			unix.Kill(pid, unix.SIGKILL)
+			quiet = false
+		}
+	}
+	return quiet
+}
+
+// endClose leaves the program as it was found.
+func (h *Host) endClose() {
+	h.terminal.close()
+	h.guardian.end()
+	h.reapGuardian()
+	if h.cgroups != nil {
+		h.cgroups.close()
+	}
+	h.null.Close()
+	h.ended = true
+}
