@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ func (r *reader) finish() {
 	for _, rule := range r.cfg.Rules {
 		r.files(rule)
 		r.wait(rule)
+		r.command(rule)
 	}
 	r.twice()
 	r.terminal()
@@ -25,7 +27,7 @@ func (r *reader) finish() {
 		r.fail(Pos{Line: 1, Col: 1, Len: 1}, "", "write a [task.NAME] with a run key, or let flinch init do it", "no rules: nothing would ever run")
 	}
 	for _, rule := range r.cfg.Rules {
-		if !rule.IsSet("run") && r.doc != nil {
+		if !rule.IsSet("run") && r.doc != nil && !rule.broken {
 			r.fail(rule.pos, "", `write run = "COMMAND"`, fmt.Sprintf("%s %s has no run", rule.Kind, rule.Name))
 		}
 	}
@@ -50,6 +52,26 @@ func (r *reader) wait(rule *Rule) {
 		return
 	}
 	r.fail(rule.Pos("max_wait"), "max_wait", "", fmt.Sprintf("%v is shorter than settle, %v", rule.MaxWait, quiet))
+}
+
+// command asks about a command only here, as the shell may stand after it.
+func (r *reader) command(rule *Rule) {
+	if r.opt.Run == nil || rule.Run.IsZero() {
+		return
+	}
+	err := r.opt.Run(rule.Run, rule.Shell)
+	if err == nil {
+		return
+	}
+	pos, text := rule.Pos("run"), rule.Run.Line
+	var p *Problem
+	if errors.As(err, &p) && p.Elem < len(rule.Run.Argv) {
+		pos, text = rule.Pos("run", p.Elem), rule.Run.Argv[p.Elem]
+	}
+	if r.doc == nil {
+		pos = Pos{Flag: "--"}
+	}
+	r.problem(pos, "run", text, err)
 }
 
 // twice refuses a task and a service of one name. (Two tasks of one name are

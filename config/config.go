@@ -69,11 +69,12 @@ var backendNames = []string{"auto", "inotify", "fanotify", "poll"}
 
 // Options change how a config is read. The zero Options are fine.
 type Options struct {
-	// Glob and Ignore check one element of files, one of ignore; nil: not
-	// checked. An error with an Offset() int method (characters from the
-	// pattern's start) moves the caret there, one with Hint() string brings
-	// its hint.
+	// Glob and Ignore check one element of files, one of ignore, and Run a
+	// command with the shell of its rule; nil: not checked. Where the error is
+	// or wraps a [*Problem] the caret stands at its place; one with Hint()
+	// string brings its hint.
 	Glob, Ignore func(string) error
+	Run          func(c Command, shell string) error
 	// NotYet names keys that this version knows but cannot do: using one is
 	// an error that says so.
 	NotYet []string
@@ -81,6 +82,20 @@ type Options struct {
 	// those of its rules. Only keys that may stand globally are allowed.
 	Flags []Flag
 }
+
+// Problem is what a check of [Options] says about a text.
+type Problem struct {
+	Msg  string // what is wrong; the key is put before it
+	Elem int    // which word of a command's array, from 0
+	Char int    // at which character of the text, from 1; 0: all of it
+	Help string // what to do, may be empty
+}
+
+// Error is the message.
+func (p *Problem) Error() string { return p.Msg }
+
+// Hint says what to do.
+func (p *Problem) Hint() string { return p.Help }
 
 // Find looks for flinch.toml in dir, then upwards, and gives its path. Where
 // there is none the error is a [*FileError] that is fs.ErrNotExist.

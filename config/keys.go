@@ -112,7 +112,7 @@ var keys = []Key{
 		set: func(v value) { v.int(&v.cfg.History, 0, 1<<20) }},
 
 	{Name: "files", Where: Rules, Type: TypeStrings, Default: `["**"]`,
-		Doc: "Globs of the files that the rule reacts to, relative to a root; a leading ! excludes, the last match decides. A rule with needs and no files reacts to its needs only.",
+		Doc: "Globs of the files that the rule reacts to, relative to a root; a leading ! excludes. A rule with needs and no files reacts to its needs only.",
 		set: func(v value) { v.strings(&v.rule.Files, v.r.opt.Glob) }},
 	{Name: "on", Where: Global | Rules | Inherit, Type: TypeOps, Values: opNames, Default: `["create", "write", "remove", "rename"]`,
 		Doc: "Kinds of change that count.",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -56,6 +57,18 @@ func (r *reader) fail(pos Pos, name, hint, msg string) *Error {
 	}
 	r.errs = append(r.errs, e)
 	return e
+}
+
+// problem notes what a check of another package has found in a text at a
+// place.
+func (r *reader) problem(pos Pos, name, text string, err error) {
+	var p *Problem
+	if errors.As(err, &p) && p.Char > 0 && r.plainString(pos, text) {
+		pos.Col, pos.Len = pos.Col+p.Char, 1
+	}
+	if e := r.fail(pos, name, hintOf(err), err.Error()); e != nil {
+		e.Err = err
+	}
 }
 
 // plainString reports whether the source at a place is this text in quotes,
@@ -148,6 +161,7 @@ func (r *reader) ruleTable(kind Kind, table *node) {
 func (r *reader) rule(kind Kind, n *node) {
 	rule := &Rule{Name: n.key, Kind: kind, pos: n.keyPos, at: places{}}
 	if !isRuleName(n.key) {
+		rule.broken = true
 		r.fail(n.keyPos, "", "a name has letters, digits, _ - and ., and begins with a letter, a digit or _", fmt.Sprintf("bad rule name %q", n.key))
 	}
 	r.ruleDefaults(rule)
@@ -197,6 +211,7 @@ func (r *reader) ruleKey(rule *Rule, n *node) {
 	case key != nil:
 		r.fail(n.keyPos, "", "write it above the first table", fmt.Sprintf("%s is a key of the whole file, not of a rule", n.key))
 	case n.kind == tableKind && n.header:
+		rule.broken = true
 		r.fail(n.keyPos, "", fmt.Sprintf(`a name with a dot needs quotes: [%s."%s.%s"]`, rule.Kind, rule.Name, n.key),
 			fmt.Sprintf("unknown table %q in %s %s", n.key, rule.Kind, rule.Name))
 	default:

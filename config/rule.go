@@ -63,6 +63,9 @@ type Rule struct {
 
 	pos Pos
 	at  places
+	// broken: its name or shape is wrong, so that it has no run says nothing
+	// new.
+	broken bool
 }
 
 // Pos is where a key of the rule stands; with an index, where that element

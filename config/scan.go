@@ -91,8 +91,11 @@ func (s *scanner) withoutDuplicates() string {
 
 // syntaxHint guesses what was meant by the statement that could not be read.
 func (s *scanner) syntaxHint(at int) string {
-	text := s.src[s.statementAt(at):]
-	text, _, _ = strings.Cut(text, "\n")
+	start := s.statementAt(at)
+	if line := s.doc.pos(start, 1).Line; line < s.doc.pos(at, 1).Line {
+		return fmt.Sprintf("what begins on line %d has not ended here", line)
+	}
+	text, _, _ := strings.Cut(s.src[start:], "\n")
 	key, value, found := strings.Cut(strings.TrimSpace(text), "=")
 	value = strings.TrimSpace(value)
 	switch {

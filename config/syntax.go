@@ -140,14 +140,17 @@ func (d *document) syntaxError(s *scanner, bad *scanError, err error) int {
 }
 
 // syntaxMessage makes a library's message one of ours: lower case, no full
-// stop, one line.
+// stop, one line, and an end of the file that is called so.
 func syntaxMessage(msg string) string {
 	msg = strings.TrimSuffix(strings.Join(strings.Fields(msg), " "), ".")
-	if first, size := utf8.DecodeRuneInString(msg); size > 0 {
-		msg = strings.ToLower(string(first)) + msg[size:]
+	msg = endOfFile.Replace(msg)
+	if len(msg) > 1 && 'a' <= msg[1] && msg[1] <= 'z' {
+		msg = strings.ToLower(msg[:1]) + msg[1:]
 	}
 	return "not valid TOML: " + msg
 }
+
+var endOfFile = strings.NewReplacer(`'\x00'`, "the end of the file", "unexpected EOF", "unexpected end of the file", "EOF", "end of the file")
 
 // decode asks the library. It panics with a plain string on what it thinks
 // to be its own bugs; a config must not end the program that reads it.

@@ -138,16 +138,8 @@ func (v value) check(text string, check func(string) error) {
 	if check == nil {
 		return
 	}
-	err := check(text)
-	if err == nil {
-		return
-	}
-	pos := v.n.pos
-	if at, ok := err.(interface{ Offset() int }); ok && v.r.plainString(pos, text) {
-		pos.Col, pos.Len = pos.Col+1+at.Offset(), 1
-	}
-	if e := v.r.fail(pos, v.name, hintOf(err), err.Error()); e != nil {
-		e.Err = err
+	if err := check(text); err != nil {
+		v.r.problem(v.n.pos, v.name, text, err)
 	}
 }
 
