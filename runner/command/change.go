@@ -1,0 +1,113 @@
+package command
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// Change is one path of the batch that a run is for.
+type Change struct {
+	Path, From string    // slash-separated, relative to Root; From only for a rename
+	Op, Type   string    // as in `flinch events --json`
+	Root       string    // the root where it is not the first one; empty: Request.Root
+	Gone       bool      // nothing is there any more
+	Recovered  bool      // found by a rescan
+	Time       time.Time // when it was seen
+}
+
+// Line is the change as a line of `flinch events --json`, with its newline.
+func (c Change) Line() []byte {
+	line := struct {
+		Time      string `json:"time"`
+		Op        string `json:"op"`
+		Path      string `json:"path"`
+		PathB64   string `json:"path_b64,omitempty"`
+		Type      string `json:"type"`
+		From      string `json:"from,omitempty"`
+		FromB64   string `json:"from_b64,omitempty"`
+		Root      string `json:"root,omitempty"`
+		Recovered bool   `json:"recovered,omitempty"`
+	}{
+		Time: c.Time.Format(time.RFC3339Nano), Op: c.Op, Type: c.Type, Root: c.Root, Recovered: c.Recovered,
+		Path: strings.ToValidUTF8(c.Path, "\ufffd"), PathB64: b64(c.Path),
+		From: strings.ToValidUTF8(c.From, "\ufffd"), FromB64: b64(c.From),
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(line); err != nil {
+		panic("command: a struct of strings always encodes: " + err.Error())
+	}
+	return b.Bytes()
+}
+
+// b64 is s in base64 where JSON cannot hold it, empty where it can.
+func b64(s string) string {
+	if utf8.ValidString(s) {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(s))
+}
+
+func lines(changes []Change) []byte {
+	var b []byte
+	for _, c := range changes {
+		b = append(b, c.Line()...)
+	}
+	return b
+}
+
+// absolute is where the change's path is on disk.
+func (c Change) absolute(root string) string {
+	switch {
+	case c.Root == "":
+	case filepath.IsAbs(c.Root):
+		root = c.Root
+	default:
+		root = filepath.Join(root, c.Root)
+	}
+	return filepath.Join(root, filepath.FromSlash(c.Path))
+}
+
+// fromRoot is the path relative to the first root, also for another root's.
+func (c Change) fromRoot(root string) string {
+	if c.Root == "" {
+		return c.Path
+	}
+	rel, err := filepath.Rel(root, c.absolute(root))
+	if err != nil {
+		return c.absolute(root)
+	}
+	return rel
+}
+
+// memory is a file that holds data, is at its beginning and has no name. A pipe
+// would need somebody to feed it for as long as the command does not read.
+func memory(name string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd for %s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(data); err != nil {
+		return nil, closing(f, err)
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return nil, closing(f, err)
+	}
+	return f, nil
+}
+
+func closing(f *os.File, err error) error {
+	f.Close()
+	return err
+}
