@@ -1,0 +1,213 @@
+package rule
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// glob is one compiled entry of Options.Files.
+type glob struct {
+	pattern Pattern
+	negated bool
+	alts    []alt // its braces spelt out; any of them matching is a match
+
+	// whole is the glob without "!" if it has braces, else empty. Doublestar
+	// matches with it where alts alone do not decide: see alt.settles. When the
+	// braces spell out to more than maxAlts, alts is empty.
+	whole string
+}
+
+// maxAlts bounds what the braces of one glob may spell out to.
+const maxAlts = 512
+
+// kind is the cheapest exact way to match an alternative.
+type kind uint8
+
+const (
+	exact    kind = iota // prefix is the path
+	all                  // every path
+	name                 // prefix + "**/" + suffix: suffix is the last elements of a path below prefix
+	tail                 // prefix + "**/*" + suffix: the last element ends in suffix
+	under                // prefix + "**": prefix is "a/b/"; a/b itself matches too
+	oneStar              // prefix + "*" + suffix, the star without a slash
+	anyOther             // doublestar, after a look at prefix and suffix
+)
+
+// alt is a glob without braces.
+type alt struct {
+	kind           kind
+	text           string // what doublestar would match
+	prefix, suffix string // literal bytes at the start and end of every path that matches
+	segments       []segment
+	open           bool // segments end before the text does: anything may follow
+}
+
+// segment is what stands between two slashes of an alternative.
+type segment struct {
+	kind segmentKind
+	text string // literal: without escapes; wild: for doublestar
+}
+
+type segmentKind uint8
+
+const (
+	literal segmentKind = iota
+	wild
+	doubleStar
+)
+
+func compileGlob(p Pattern) (glob, error) {
+	g := glob{pattern: p}
+	text := p.Text
+	if strings.HasPrefix(text, "!") {
+		g.negated, text = true, text[1:]
+	}
+	if err := checkGlob(p, text); err != nil {
+		return g, err
+	}
+	if indexMeta(text, 0, '{') >= 0 {
+		g.whole = text
+	}
+	for _, t := range expandBraces(text, maxAlts) {
+		a, err := compileAlt(p, t)
+		if err != nil {
+			return g, err
+		}
+		g.alts = append(g.alts, a)
+	}
+	return g, nil
+}
+
+func (g *glob) match(path string) bool {
+	for i := range g.alts {
+		a := &g.alts[i]
+		if a.match(path) && (g.whole == "" || a.settles(path)) {
+			return true
+		}
+	}
+	return g.whole != "" && g.unsettled(path)
+}
+
+// unsettled asks doublestar about the glob with its braces, if any alternative
+// leaves the path to it.
+func (g *glob) unsettled(path string) bool {
+	doubtful := func(a alt) bool { return a.match(path) && !a.settles(path) }
+	return (len(g.alts) == 0 || slices.ContainsFunc(g.alts, doubtful)) && doublestar.MatchUnvalidated(g.whole, path)
+}
+
+// reaches reports whether a path below dir could match.
+func (g *glob) reaches(dir string) bool {
+	if len(g.alts) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(g.alts, func(a alt) bool {
+		states, exact := a.walk(dir)
+		return !exact || states&(1<<len(a.segments)-1) != 0
+	})
+}
+
+// covers reports whether every path below dir matches.
+func (g *glob) covers(dir string) bool {
+	return slices.ContainsFunc(g.alts, func(a alt) bool {
+		last := len(a.segments) - 1
+		if a.open || last < 0 || a.segments[last].kind != doubleStar {
+			return false
+		}
+		states, exact := a.walk(dir)
+		return exact && states&(1<<last) != 0
+	})
+}
+
+func (g *glob) verdict(d Decision, text string) Verdict {
+	p := g.pattern
+	return Verdict{Decision: d, Source: p.File, Line: p.Line, Col: p.Col, Pattern: p.Text, Text: text}
+}
+
+func (a *alt) match(path string) bool {
+	switch a.kind {
+	case all:
+		return true
+	case exact:
+		return path == a.prefix
+	case under:
+		return strings.HasPrefix(path, a.prefix) || path == a.prefix[:len(a.prefix)-1]
+	}
+	if len(path) < len(a.prefix)+len(a.suffix) || !strings.HasSuffix(path, a.suffix) || !strings.HasPrefix(path, a.prefix) {
+		return false
+	}
+	middle := path[len(a.prefix) : len(path)-len(a.suffix)]
+	switch a.kind {
+	case tail:
+		return true
+	case name:
+		return middle == "" || middle[len(middle)-1] == '/'
+	case oneStar:
+		return strings.IndexByte(middle, '/') < 0
+	}
+	return doublestar.MatchUnvalidated(a.text, path)
+}
+
+// settles reports whether a match is one with the braces in place too. Where the
+// path ends before the glob does, doublestar lets a trailing "*" or "/**" stand
+// for nothing only if no brace opens behind it.
+func (a *alt) settles(path string) bool {
+	switch a.kind {
+	case under:
+		return len(path) >= len(a.prefix)
+	case oneStar:
+		return len(path) > len(a.prefix)+len(a.suffix)
+	}
+	return a.kind != anyOther
+}
+
+// walk follows dir through the segments. Bit i of states is set when segment i
+// may be the next one below dir; bit len(segments) when dir itself matches.
+// It is not exact when dir leads to where the segments end before the text.
+func (a *alt) walk(dir string) (states uint64, exact bool) {
+	const most = 62 // bits of states
+	if len(a.segments) > most {
+		return 0, false
+	}
+	states = a.skipStars(1)
+	for _, name := range elements(dir) {
+		if a.open && states&(1<<len(a.segments)) != 0 {
+			return 0, false
+		}
+		states = a.step(states, name)
+	}
+	return states, !a.open || states&(1<<len(a.segments)) == 0
+}
+
+func (a *alt) step(states uint64, name string) uint64 {
+	var next uint64
+	for i, s := range a.segments {
+		switch {
+		case states&(1<<i) == 0:
+		case s.kind == doubleStar:
+			next |= 1 << i
+		case s.kind == literal && s.text == name, s.kind == wild && doublestar.MatchUnvalidated(s.text, name):
+			next |= 1 << (i + 1)
+		}
+	}
+	return a.skipStars(next)
+}
+
+// skipStars adds the states that a "**" for no folder at all leads to.
+func (a *alt) skipStars(states uint64) uint64 {
+	for i, s := range a.segments {
+		if s.kind == doubleStar && states&(1<<i) != 0 {
+			states |= 1 << (i + 1)
+		}
+	}
+	return states
+}
+
+// elements splits a path at its slashes; the root has none.
+func elements(path string) []string {
+	if path == "." || path == "" {
+		return nil
+	}
+	return strings.Split(path, "/")
+}
