@@ -215,6 +215,7 @@ func (r *reader) ruleKey(rule *Rule, n *node) {
 		r.fail(n.keyPos, "", fmt.Sprintf(`a name with a dot needs quotes: [%s."%s.%s"]`, rule.Kind, rule.Name, n.key),
 			fmt.Sprintf("unknown table %q in %s %s", n.key, rule.Kind, rule.Name))
 	default:
+		rule.broken = rule.broken || nearest(n.key, namesWhere(allowed)) == "run"
 		r.fail(n.keyPos, "", "", fmt.Sprintf("unknown key %q in %s %s%s", n.key, rule.Kind, rule.Name, didYouMean(n.key, namesWhere(allowed))))
 	}
 }

@@ -259,11 +259,11 @@ func (s *scanner) duplicate(parts []part, first *node) {
 	s.statements[len(s.statements)-1].hidden = true
 	what := "key " + quote(strings.Join(names, "."))
 	if len(names) == 2 && (names[0] == "task" || names[0] == "service") && first.kind == tableKind {
-		what = names[0] + " " + quote(names[1])
+		what = names[0] + " " + names[1]
 	}
 	s.duplicates = append(s.duplicates, &Error{
 		File: s.doc.name, Pos: last.pos, Line: s.doc.line(last.pos.Line),
-		Msg: fmt.Sprintf("%s is there twice, first on line %d", what, first.keyPos.Line),
+		Msg: fmt.Sprintf("%s is defined twice, first on line %d", what, first.keyPos.Line),
 	})
 }
 

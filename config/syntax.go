@@ -150,7 +150,7 @@ func syntaxMessage(msg string) string {
 	return "not valid TOML: " + msg
 }
 
-var endOfFile = strings.NewReplacer(`'\x00'`, "the end of the file", "unexpected EOF", "unexpected end of the file", "EOF", "end of the file")
+var endOfFile = strings.NewReplacer(`'\x00'`, "the end of the file", `'\n'`, "the end of the line", "unexpected EOF", "unexpected end of the file", "EOF", "end of the file")
 
 // decode asks the library. It panics with a plain string on what it thinks
 // to be its own bugs; a config must not end the program that reads it.
@@ -174,13 +174,13 @@ func (d *document) encoding() bool {
 		d.add(Pos{}, "written in UTF-16", "save it as UTF-8")
 		return false
 	}
-	if at := strings.IndexByte(d.text, 0); at >= 0 {
-		d.add(d.pos(at, 1), "a NUL byte: this is no text", "")
-		return false
-	}
 	for at, r := range d.text {
-		if r == utf8.RuneError && !strings.HasPrefix(d.text[at:], "\uFFFD") {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(d.text[at:], "\uFFFD"):
 			d.add(d.pos(at, 1), fmt.Sprintf("byte 0x%02x is not UTF-8", d.text[at]), "save it as UTF-8")
+			return false
+		case r < ' ' && r != '\t' && r != '\n' && !strings.HasPrefix(d.text[at:], "\r\n"), r == 0x7f:
+			d.add(d.pos(at, 1), fmt.Sprintf("control character 0x%02x", r), fmt.Sprintf(`in a string write \u%04x`, r))
 			return false
 		}
 	}

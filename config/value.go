@@ -120,7 +120,8 @@ func (v value) strings(dst *[]string, check func(string) error) {
 		v.hint(fmt.Sprintf("write it in brackets: [%q]", v.n.val), "must be an array of strings, not a string")
 		return
 	}
-	if !v.is(arrayKind) {
+	if v.n.kind != arrayKind {
+		v.errorf("must be an array of strings, not %s", v.n.kind)
 		return
 	}
 	list := make([]string, 0, len(v.n.kids))
@@ -166,7 +167,7 @@ func (v value) distinct() {
 	seen := map[any]bool{}
 	for _, kid := range v.n.kids {
 		if kid.kind == stringKind && seen[kid.val] {
-			v.at(kid).errorf("%q is there twice", kid.val)
+			v.at(kid).errorf("%q is listed twice", kid.val)
 		}
 		seen[kid.val] = true
 	}
@@ -237,6 +238,10 @@ func commaList(n *node) []*node {
 func (v value) duration(dst *time.Duration, low time.Duration) {
 	if v.n.kind == intKind || v.n.kind == floatKind {
 		v.hint(fmt.Sprintf(`write "%[1]vs" or "%[1]vms"`, v.n.val), "%v has no unit", v.n.val)
+		return
+	}
+	if v.n.kind != stringKind {
+		v.errorf(`must be a duration like "250ms", not %s`, v.n.kind)
 		return
 	}
 	text, ok := v.text()
@@ -494,8 +499,7 @@ func (v value) output() {
 		v.errorf("must be a file name or { file = ..., max = ... }, not %s", v.n.kind)
 		return
 	}
-	v.table(outputKeys)
-	if v.n.child("file") == nil {
+	if v.table(outputKeys) && v.n.child("file") == nil {
 		v.errorf("names no file")
 	}
 }
@@ -505,7 +509,7 @@ func (v value) ready() {
 	if !v.is(tableKind) {
 		return
 	}
-	v.table(readyKeys)
+	known := v.table(readyKeys)
 	var ways []*node
 	for _, kid := range v.n.kids {
 		if kid.key != "timeout" && slices.ContainsFunc(readyKeys, func(k Key) bool { return k.Name == kid.key }) {
@@ -513,6 +517,7 @@ func (v value) ready() {
 		}
 	}
 	switch {
+	case len(ways) == 0 && !known:
 	case len(ways) == 0:
 		v.errorf("says no way: give one of port, tcp, http, log, exec, notify")
 	case len(ways) > 1:
@@ -541,8 +546,7 @@ func (v value) listenOne() {
 	case stringKind:
 		v.listenAddress()
 	case tableKind:
-		v.table(listenKeys)
-		if v.n.child("address") == nil {
+		if v.table(listenKeys) && v.n.child("address") == nil {
 			v.errorf("names no address")
 		}
 	default:
@@ -582,11 +586,14 @@ func (v value) listenAddress() {
 	}
 }
 
-// table reads the entries of a table by its keys.
-func (v value) table(list []Key) {
+// table reads the entries of a table by its keys. False: one is unknown, and
+// may have meant one that is missing.
+func (v value) table(list []Key) bool {
+	known := true
 	for _, kid := range v.n.kids {
 		at := slices.IndexFunc(list, func(k Key) bool { return k.Name == kid.key })
 		if at < 0 {
+			known = false
 			names := keyNames(list)
 			v.r.fail(kid.keyPos, v.name, "it can have "+strings.Join(names, ", "),
 				fmt.Sprintf("unknown key %q%s", kid.key, didYouMean(kid.key, names)))
@@ -596,6 +603,7 @@ func (v value) table(list []Key) {
 		w.name += "." + kid.key
 		list[at].set(w)
 	}
+	return known
 }
 
 func keyNames(list []Key) []string {
