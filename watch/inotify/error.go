@@ -16,14 +16,14 @@ var ErrNotWatched = errors.New("not watched")
 
 // Error is the error of every call of this package.
 type Error struct {
-	Op    string        // init, add, update, replace, remove, read, pending, barrier, deadline
+	Op    string        // init, add, update, replace, remove, read, pending, barrier, list, deadline
 	Path  string        // as given by the caller; "" where the operation has none
 	WD    WD            // of Remove; else NoWD
 	Errno syscall.Errno // 0 when a deadline has passed
 
-	cause  error  // os.ErrClosed, os.ErrDeadlineExceeded, or another that is no errno
-	reason string // why a call was refused before it was made
-	full   string // which table was full at EMFILE: a limit's name
+	cause       error  // os.ErrClosed, os.ErrDeadlineExceeded, or another that is no errno
+	reason      string // what was wrong, where the errno alone would not tell
+	descriptors bool   // EMFILE of Init: descriptors were used up, not instances
 }
 
 // Error gives operation, path, what is wrong and the errno's name: inotify add src: permission denied (EACCES).
@@ -37,8 +37,8 @@ func (e *Error) Error() string {
 		s.WriteString(" wd " + strconv.Itoa(int(e.WD)))
 	}
 	s.WriteString(": " + e.what())
-	if e.Errno != 0 && e.cause == nil {
-		s.WriteString(" (" + unix.ErrnoName(e.Errno) + ")")
+	if name := unix.ErrnoName(e.Errno); name != "" && e.cause == nil {
+		s.WriteString(" (" + name + ")")
 	}
 	return s.String()
 }
@@ -51,12 +51,12 @@ func (e *Error) Unwrap() error {
 	return e.cause
 }
 
-// Is finds os.ErrClosed, os.ErrDeadlineExceeded and ErrNotWatched.
+// Is finds ErrNotWatched, os.ErrClosed, os.ErrDeadlineExceeded and the cause of a context.
 func (e *Error) Is(target error) bool {
 	if target == ErrNotWatched {
 		return e.Op == "remove" && e.Errno == unix.EINVAL
 	}
-	return e.cause != nil && target == e.cause
+	return e.cause != nil && errors.Is(e.cause, target)
 }
 
 // Timeout tells that a deadline has passed.
@@ -79,6 +79,10 @@ func (e *Error) what() string {
 		return e.cause.Error()
 	case e.Is(ErrNotWatched):
 		return ErrNotWatched.Error()
+	case e.Errno == unix.ENOSPC: // the kernel's text speaks of a device
+		return "no watch left for this user"
+	case e.Errno == unix.EMFILE && e.Op == "init" && !e.descriptors:
+		return "no inotify instance left for this user"
 	}
 	return e.Errno.Error()
 }
@@ -119,14 +123,14 @@ func fdError(fd int, path string) *Error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
 		return newError("add", path, NoWD, err)
 	}
-	return newError("add", path, NoWD, unix.ENOENT)
+	e := newError("add", path, NoWD, unix.ENOENT)
+	e.reason = "/proc is not mounted"
+	return e
 }
 
 func initError(err error) *Error {
 	e := newError("init", "", NoWD, err)
-	if e.Errno == unix.EMFILE {
-		e.full = fullTable()
-	}
+	e.descriptors = e.Errno == unix.EMFILE && !spareDescriptor()
 	return e
 }
 

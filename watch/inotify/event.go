@@ -67,12 +67,17 @@ func (e RawEvent) Event() Event {
 // use on. One goroutine uses it at a time.
 type Buffer struct {
 	space []byte
-	whole []byte // what of space is filled with whole events
-	got   int    // result of the last read(2)
-	err   error
-	owner *Conn // that fill was made for
+	whole []byte // the part of space that the last read filled with whole events
+
+	// Of the read under way.
+	conn  *Conn
 	limit int   // most bytes to read
-	fill  func(fd uintptr) bool
+	got   int   // bytes read
+	err   error // what read(2) said
+
+	// attempt, in the forms that the poller takes.
+	fill func(fd uintptr) bool
+	once func(fd uintptr)
 }
 
 // Events gives the events of the last ReadRaw or TryReadRaw, in the kernel's order.

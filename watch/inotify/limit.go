@@ -50,7 +50,7 @@ func (e *Error) Limit() (Limit, bool) {
 		return sysctl("fs.file-max"), true
 	case e.Errno != unix.EMFILE:
 		return Limit{}, false
-	case e.Op == "init" && e.full != nofile:
+	case e.Op == "init" && !e.descriptors:
 		return ReadLimits().Instances, true
 	}
 	return descriptors(), true
@@ -62,6 +62,10 @@ func (e *Error) Hint() string {
 		return limit.hint()
 	}
 	switch e.Errno {
+	case unix.ENOENT:
+		if e.reason != "" {
+			return "watching a descriptor needs /proc: mount -t proc proc /proc"
+		}
 	case unix.ENOSYS:
 		return "this kernel has no inotify: poll instead"
 	case unix.EACCES:
@@ -81,9 +85,17 @@ const nofile = "RLIMIT_NOFILE"
 func (l Limit) hint() string {
 	line := l.Sysctl()
 	if line == "" {
-		return fmt.Sprintf("this process has %d files open at most (%s): raise it with ulimit -n, or LimitNOFILE= of its service", l.Value, l.Name)
+		return fmt.Sprintf("%s is %s: raise it with ulimit -n, or LimitNOFILE= of the service", l.Name, l.value())
 	}
-	return fmt.Sprintf("%s is %d: echo %s | sudo tee /etc/sysctl.d/60-inotify.conf && sudo sysctl --system", l.Name, l.Value, line)
+	return fmt.Sprintf("%s is %s: echo %s | sudo tee /etc/sysctl.d/60-inotify.conf && sudo sysctl --system (in a container: on its host)",
+		l.Name, l.value(), line)
+}
+
+func (l Limit) value() string {
+	if l.Value < 0 {
+		return "too low"
+	}
+	return strconv.Itoa(l.Value)
 }
 
 // higher is the next power of two that is at least twice the limit.
@@ -122,13 +134,12 @@ func descriptors() Limit {
 	return Limit{Name: nofile, Value: int(limit.Cur)}
 }
 
-// fullTable finds out what EMFILE of inotify_init1 meant: if there is not even room for another descriptor, it was
-// that.
-func fullTable() string {
+// spareDescriptor tells what EMFILE of inotify_init1 meant: if there is room for another descriptor, it was not that.
+func spareDescriptor() bool {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
-		return nofile
+		return false
 	}
 	_ = unix.Close(fd)
-	return ReadLimits().Instances.Name
+	return true
 }

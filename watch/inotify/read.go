@@ -1,8 +1,10 @@
 package inotify
 
 import (
+	"context"
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,6 +14,26 @@ import (
 //
 // Errors: os.ErrClosed after Close, os.ErrDeadlineExceeded, EBADMSG when the kernel's answer is no list of events.
 func (c *Conn) Read(events []Event) ([]Event, error) { return c.ReadMax(events, DefaultBuffer) }
+
+// ReadContext is Read that gives up when ctx ends, with its cause. It uses the read deadline, which there is one of:
+// other readers that wait at that moment give up too, and afterwards none is set.
+func (c *Conn) ReadContext(ctx context.Context, events []Event) ([]Event, error) {
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // it fails after Close, which wakes the reader itself
+	})
+	events, err := c.Read(events)
+	if stop() {
+		return events, err
+	}
+	<-woken
+	_ = c.SetReadDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = newError("read", "", NoWD, context.Cause(ctx))
+	}
+	return events, err
+}
 
 // ReadMax is Read with at most n bytes, the rest staying in the kernel. Less than MaxEventSize is refused with
 // EINVAL, before any event is touched: the kernel gives no part of an event, so an entry with a long name would
@@ -41,7 +63,7 @@ func (c *Conn) ReadRaw(b *Buffer) error { return c.wait(b, DefaultBuffer) }
 func (c *Conn) TryReadRaw(b *Buffer) error {
 	b.prepare(c, DefaultBuffer)
 	// Not c.raw.Read: that waits for a reader which waits.
-	if err := c.raw.Control(b.try); err != nil {
+	if err := c.raw.Control(b.once); err != nil {
 		return newError("read", "", NoWD, os.ErrClosed)
 	}
 	if b.err == unix.EAGAIN {
@@ -70,29 +92,29 @@ func (c *Conn) wait(b *Buffer, limit int) error {
 	return b.finish()
 }
 
-// prepare empties the buffer. The function for the poller is made once, not at each read.
+// prepare empties the buffer. The functions for the poller are made once, not at each read.
 func (b *Buffer) prepare(c *Conn, limit int) {
 	b.whole, b.got, b.err = nil, 0, nil
 	if b.space == nil {
 		b.space = make([]byte, DefaultBuffer)
 	}
 	b.limit = min(limit, len(b.space))
-	if b.owner != c {
-		b.owner, b.fill = c, b.attempt
+	if b.fill == nil {
+		b.fill = b.attempt
+		b.once = func(fd uintptr) { b.attempt(fd) }
 	}
+	b.conn = c
 }
 
 // attempt reads once and tells whether that was an answer; the poller calls it again when there may be one.
 func (b *Buffer) attempt(fd uintptr) bool {
 	for {
-		b.got, b.err = b.owner.sys.Read(int(fd), b.space[:b.limit])
+		b.got, b.err = b.conn.sys.Read(int(fd), b.space[:b.limit])
 		if b.err != unix.EINTR {
 			return b.err != unix.EAGAIN
 		}
 	}
 }
-
-func (b *Buffer) try(fd uintptr) { b.attempt(fd) }
 
 func (b *Buffer) finish() error {
 	if b.err != nil {

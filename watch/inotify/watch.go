@@ -22,11 +22,11 @@ import (
 //
 // Errors: EACCES (no read permission; needed at this moment only), EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC (no
 // watch left for this user), ENOTDIR (with OnlyDir), os.ErrClosed.
-func (c *Conn) Add(path string, mask Mask) (WD, error) { return c.add("add", path, added(mask)) }
+func (c *Conn) Add(path string, mask Mask) (WD, error) { return c.add("add", path, mask, added(mask)) }
 
 // Update is Add with MaskAdd in the mask: for the reader's eye, where a watch is known to exist.
 func (c *Conn) Update(path string, mask Mask) (WD, error) {
-	return c.add("update", path, mask|MaskAdd)
+	return c.add("update", path, mask, mask|MaskAdd)
 }
 
 // Replace is Add that gives a watch which exists exactly the events and flags of mask. Whoever shares the instance,
@@ -35,7 +35,7 @@ func (c *Conn) Replace(path string, mask Mask) (WD, error) {
 	if mask&MaskAdd != 0 {
 		return NoWD, refuse("replace", path, "mask %v adds instead of replacing", mask)
 	}
-	return c.add("replace", path, mask)
+	return c.add("replace", path, mask, mask)
 }
 
 // AddFD is Add for the inode that fd has open, whatever happens to its path meanwhile; O_PATH is enough. The
@@ -45,7 +45,7 @@ func (c *Conn) AddFD(fd int, mask Mask) (WD, error) {
 	if fd < 0 {
 		return NoWD, newError("add", path, NoWD, unix.EBADF)
 	}
-	wd, err := c.add("add", path, added(mask)&^DontFollow)
+	wd, err := c.add("add", path, mask&^DontFollow, added(mask)&^DontFollow)
 	if errors.Is(err, unix.ENOENT) {
 		return NoWD, fdError(fd, path)
 	}
@@ -74,14 +74,13 @@ func (c *Conn) Remove(wd WD) error {
 func (c *Conn) Barrier() (WD, error) {
 	c.barrier.Lock()
 	defer c.barrier.Unlock()
-	if err := c.arm(); err != nil {
-		return NoWD, err
+	wd, err := c.trip()
+	if errors.Is(err, ErrNotWatched) { // somebody removed a watch that was not theirs
+		wd, err = c.trip()
 	}
-	wd := c.barrier.wd
-	if err := c.Remove(wd); err != nil {
+	if err != nil {
 		return NoWD, barrierError(err)
 	}
-	c.barrier.wd = 0
 	// The slot that was just given back is free now, whatever the limit. If somebody takes it first, the next call
 	// tries again and reports.
 	_ = c.arm()
@@ -106,6 +105,16 @@ func (b *barrier) close() error {
 	return b.memfd.Close()
 }
 
+// trip removes the watch and gives its descriptor. The caller holds the lock.
+func (c *Conn) trip() (WD, error) {
+	if err := c.arm(); err != nil {
+		return NoWD, err
+	}
+	wd := c.barrier.wd
+	c.barrier.wd = 0
+	return wd, c.Remove(wd)
+}
+
 // arm makes sure that there is a watch to remove. The caller holds the lock.
 func (c *Conn) arm() error {
 	b := &c.barrier
@@ -124,7 +133,7 @@ func (c *Conn) arm() error {
 	}
 	wd, err := c.AddFD(int(b.memfd.Fd()), DeleteSelf)
 	if err != nil {
-		return barrierError(err)
+		return err
 	}
 	b.wd = wd
 	return nil
@@ -138,8 +147,9 @@ func added(mask Mask) Mask {
 	return mask | MaskAdd
 }
 
-func (c *Conn) add(op, path string, mask Mask) (WD, error) {
-	if err := check(op, path, mask); err != nil {
+// add makes the call with mask, after a look at what the caller asked for.
+func (c *Conn) add(op, path string, asked, mask Mask) (WD, error) {
+	if err := check(op, path, asked); err != nil {
 		return NoWD, err
 	}
 	wd, err := c.control(func(fd int) (int, error) { return c.sys.Add(fd, path, uint32(mask)) })
