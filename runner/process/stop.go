@@ -1,6 +1,7 @@
 package process
 
 import (
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -120,5 +121,7 @@ func (h *Host) endClose() {
 		h.cgroups.close()
 	}
 	h.null.Close()
+	signal.Stop(h.sigchld)
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	h.ended = true
 }
