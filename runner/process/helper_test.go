@@ -112,7 +112,8 @@ func fds([]string) int {
 	names, _ := os.ReadDir("/proc/self/fd")
 	for _, e := range names {
 		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/proc/") {
+		if err != nil || strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/proc/") ||
+			strings.HasPrefix(target, "/sys/fs/cgroup/") {
 			continue
 		}
 		flags, _ := strconv.Atoi(e.Name())

@@ -131,6 +131,9 @@ func newJob(spec Spec) (*job, error) {
 	}
 	j.env = without(j.env, markName)
 	path, err := j.find(spec.Argv[0])
+	if err == nil && spec.ListenPID { // the shell would tell it too late, and not to us
+		err = unix.Access(j.abs(path), unix.X_OK)
+	}
 	if err != nil {
 		return nil, &StartError{Path: spec.Argv[0], Dir: spec.Dir, Err: diagnose(j, err)}
 	}
