@@ -32,7 +32,7 @@ func TestGitDecides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("seed %d: %d pairs, %d of them decided by a line, 0 differences unless reported", *gitSeed, pairs, decided)
+	t.Logf("seed %d: %d pairs compared, %d of them decided by a line, differences: %v", *gitSeed, pairs, decided, t.Failed())
 	if decided == 0 {
 		t.Error("no pair was decided by any line: the generator is broken")
 	}

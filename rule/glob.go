@@ -13,9 +13,9 @@ type glob struct {
 	negated bool
 	alts    []alt // its braces spelt out; any of them matching is a match
 
-	// whole is the glob without "!" if it has braces, else empty. Doublestar
-	// matches with it where alts alone do not decide: see alt.settles. When the
-	// braces spell out to more than maxAlts, alts is empty.
+	// whole is the glob without "!" if it has braces and alts are what they spell
+	// out to and no more. Doublestar matches with it where alts alone do not
+	// decide: see alt.settles. When there would be more than maxAlts, alts is empty.
 	whole string
 }
 
@@ -67,15 +67,20 @@ func compileGlob(p Pattern) (glob, error) {
 	if err := checkGlob(p, text); err != nil {
 		return g, err
 	}
-	if indexMeta(text, 0, '{') >= 0 {
-		g.whole = text
-	}
+	settled := indexMeta(text, 0, '{') < 0
 	for _, t := range expandBraces(text, maxAlts) {
 		a, err := compileAlt(p, t)
 		if err != nil {
 			return g, err
 		}
+		settled = settled || a.text != t
 		g.alts = append(g.alts, a)
+	}
+	switch {
+	case len(g.alts) == 0 && strings.HasSuffix(text, "/"):
+		g.whole = text + "**"
+	case !settled:
+		g.whole = text
 	}
 	return g, nil
 }
@@ -108,10 +113,14 @@ func (g *glob) reaches(dir string) bool {
 	})
 }
 
-// covers reports whether every path below dir matches.
+// covers reports whether every path below dir matches: the glob ends in "**" or
+// "**/*", and dir leads to there.
 func (g *glob) covers(dir string) bool {
 	return slices.ContainsFunc(g.alts, func(a alt) bool {
 		last := len(a.segments) - 1
+		if last > 0 && a.segments[last].text == "*" && a.segments[last].kind == wild {
+			last--
+		}
 		if a.open || last < 0 || a.segments[last].kind != doubleStar {
 			return false
 		}
@@ -187,11 +196,17 @@ func (a *alt) step(states uint64, name string) uint64 {
 		case states&(1<<i) == 0:
 		case s.kind == doubleStar:
 			next |= 1 << i
-		case s.kind == literal && s.text == name, s.kind == wild && doublestar.MatchUnvalidated(s.text, name):
+		case s.kind == literal && s.text == name, s.kind == wild && s.matchFolder(name):
 			next |= 1 << (i + 1)
 		}
 	}
 	return a.skipStars(next)
+}
+
+// matchFolder matches a name that more of the path follows. The slash matters:
+// at the end of a path doublestar takes some stars for nothing and others not.
+func (s *segment) matchFolder(name string) bool {
+	return doublestar.MatchUnvalidated(s.text+"/-", name+"/-")
 }
 
 // skipStars adds the states that a "**" for no folder at all leads to.

@@ -22,6 +22,9 @@ func checkGlob(p Pattern, text string) error {
 	case text[0] == '/':
 		return wrong(p, start, `leading "/"`, fmt.Sprintf("globs are relative to the root: write %q", p.Text[:start]+strings.TrimLeft(text, "/")))
 	}
+	if nul := strings.IndexByte(text, 0); nul >= 0 {
+		return wrong(p, start+nul, "NUL, which no name can hold", "")
+	}
 	s := scanner{pattern: p, start: start, text: text}
 	return s.scan()
 }
@@ -49,8 +52,6 @@ func (s *scanner) scan() error {
 
 func (s *scanner) one() error {
 	switch s.text[s.at] {
-	case 0:
-		return s.wrong(s.at, "NUL, which no name can hold", "")
 	case '\\':
 		if s.at++; s.at == len(s.text) {
 			return s.wrong(s.at-1, `trailing "\" escapes nothing`, `for the character itself write "\\\\"; folders are separated by "/"`)
@@ -118,16 +119,24 @@ func (s *scanner) wrong(at int, msg, hint string) error {
 // expandBraces spells out the braces of a glob that checkGlob has passed, in
 // the order of the alternatives; nothing comes back when there are more than most.
 func expandBraces(text string, most int) []string {
+	texts := expand(text, most)
+	for i, t := range texts {
+		texts[i] = joinStars(t)
+	}
+	return texts
+}
+
+func expand(text string, most int) []string {
 	open := indexMeta(text, 0, '{')
 	if open < 0 {
 		return []string{text}
 	}
-	before := singleBefore(text[:open])
+	before := endStar(text[:open])
 	closing, commas := braceParts(text, open)
 	var texts []string
 	start := open + 1
 	for _, end := range append(commas, closing) {
-		more := expandBraces(before+text[start:end]+text[closing+1:], most-len(texts))
+		more := expand(before+text[start:end]+text[closing+1:], most-len(texts))
 		texts = append(texts, more...)
 		if len(more) == 0 || len(texts) > most {
 			return nil
@@ -137,13 +146,41 @@ func expandBraces(text string, most int) []string {
 	return texts
 }
 
-// singleBefore makes a "**" that a brace follows a "*", which is how doublestar
-// takes it even if the brace goes on with a slash.
-func singleBefore(text string) string {
-	if text == "**" || strings.HasSuffix(text, "/**") {
-		return text[:len(text)-1]
+// starBrace marks where a brace opened behind a star. Doublestar has taken the
+// star for a single one by then, even if the brace goes on with another or with
+// the slash that would make "**" cross folders.
+const starBrace = "\x00"
+
+// endStar makes one star and a mark of the stars that text ends in.
+func endStar(text string) string {
+	stars := len(text) // where they begin
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '*':
+			stars = min(stars, i)
+			continue
+		case c == '\\':
+			i++
+		case c == '[':
+			i = classEnd(text, i)
+		}
+		stars = len(text)
 	}
-	return text
+	if stars == len(text) {
+		return text
+	}
+	return text[:stars] + "*" + starBrace
+}
+
+// joinStars removes the marks and the stars behind them.
+func joinStars(text string) string {
+	for {
+		before, after, found := strings.Cut(text, starBrace)
+		if !found {
+			return text
+		}
+		text = before + strings.TrimLeft(after, "*"+starBrace)
+	}
 }
 
 // braceParts finds the "}" of the "{" at open and the commas between them that
