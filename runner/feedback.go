@@ -1,0 +1,353 @@
+package runner
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How a rule that feeds itself is told from a user who saves while it runs. No
+// more than a suspicion comes from looking; the proof is to wait: a loop's next
+// change comes only after its next run, a user's comes when it likes.
+const (
+	strikesToDoubt = 3
+	firstDoubt     = 500 * time.Millisecond // doubled each time
+	doubtsToProof  = 5
+
+	// A service runs always, so that a change during its run says nothing. What
+	// it writes when it starts and ends does: from its start until it is ready,
+	// or so long where it has no way to say so; and from the stop to the end.
+	serviceStart = 250 * time.Millisecond
+	// Changes up to this age of a service are a sign only if there are many in a row.
+	serviceYouth     = 5 * time.Second
+	strikesOfYoung   = 12
+	spansKept        = 32
+	consistentWithin = 250 * time.Millisecond
+)
+
+// span is a time in which a rule wrote what it writes.
+type span struct {
+	rule       string
+	start, end time.Time
+	open       bool   // end is not known yet
+	closed     bool   // end is final
+	mark       uint64 // the barrier whose time is the end; 0: none
+	first      uint64 // the wave that the run is from
+	// ancestors are the rules whose runs may have led to the run that wrote.
+	ancestors map[string]bool
+}
+
+func (s *span) contains(t time.Time) bool {
+	return !t.Before(s.start) && (s.open || !t.After(s.end))
+}
+
+func (s *span) overlaps(from, to time.Time) bool {
+	return !to.Before(s.start) && (s.open || !from.After(s.end))
+}
+
+// suspicion is what is held against a rule. It is a run of triggers of one kind.
+type suspicion struct {
+	strikes int           // runs in a row that were fed by the rule's own changes only
+	young   int           // the same, of a service that was just up
+	offset  time.Duration // in a circle of rules: how long after the other's start the changes came
+	waited  int           // doubts in a row in which nothing else changed
+	until   time.Time     // end of the doubt; zero: none
+	held    bool
+}
+
+// origin is what the changes of a dirt say about who made them.
+type origin uint8
+
+const (
+	neutral origin = iota // says nothing
+	foreign               // at least one was made when nothing of the rule's ran
+	selfish               // all while the rule, or one that it needs, ran
+	circled               // all while rules ran that this one may have led to
+	young                 // all when the service had just come up
+)
+
+// openSpan begins a span of a round.
+func (m *machine) openSpan(j *job, r *round) *span {
+	s := &span{rule: j.rule.Name, start: m.now, open: true, first: r.dirt.first, ancestors: m.ancestors(&r.dirt)}
+	if j.service() && j.rule.Ready.None() {
+		s.open, s.closed, s.end = false, true, m.now.Add(serviceStart)
+	}
+	m.keepSpan(j, s)
+	return s
+}
+
+func (m *machine) keepSpan(j *job, s *span) {
+	j.spans = append(j.spans, s)
+	if len(j.spans) > spansKept {
+		j.spans = slices.Delete(j.spans, 0, 1)
+	}
+}
+
+// reopenSpan begins another span of the round: it is told to end.
+func (m *machine) reopenSpan(j *job, r *round) {
+	if !j.service() {
+		return
+	}
+	if s := r.span; !s.closed && s.open {
+		return
+	}
+	r.span = &span{rule: j.rule.Name, start: m.now, open: true, first: r.span.first, ancestors: r.span.ancestors}
+	m.keepSpan(j, r.span)
+}
+
+// closeSpan ends the round's span with the barrier that is asked for now. The
+// rule's own next start waits for it if the run was not cut short, so that
+// what it changed last is merged into that start.
+func (m *machine) closeSpan(j *job, r *round) {
+	s := r.span
+	if !s.open || s.mark != 0 {
+		return
+	}
+	s.mark = m.ask()
+	if s.mark == 0 {
+		s.open, s.closed, s.end = false, true, m.now
+		return
+	}
+	if r.ending == byItself && !j.service() {
+		if j.marks == nil {
+			j.marks = make(map[uint64]bool)
+		}
+		j.marks[s.mark] = true
+	}
+}
+
+// pass takes a barrier that has come back.
+func (m *machine) pass(mark Mark) {
+	for _, j := range m.order {
+		delete(j.marks, mark.ID)
+		for _, s := range j.spans {
+			if s.mark == mark.ID && s.open {
+				s.open, s.closed, s.end = false, true, mark.Time
+			}
+		}
+	}
+	for _, w := range m.waits {
+		if w.mark == mark.ID {
+			w.batch, w.known = m.batch, true
+		}
+	}
+}
+
+// ancestors are the rules that may have led to this dirt by what they wrote or
+// by need. A change made when nothing ran leads nowhere but to its maker.
+func (m *machine) ancestors(d *dirt) map[string]bool {
+	out := make(map[string]bool)
+	for _, s := range d.parents {
+		out[s.rule] = true
+		maps.Copy(out, s.ancestors)
+	}
+	near := m.spansBetween(d.from, d.to, func(*span) bool { return true })
+	if len(d.changes) == 0 || len(near) == 0 {
+		return out
+	}
+	found := make(map[*span]bool)
+	for _, c := range d.changes {
+		if !mark(near, c.Time, found) {
+			return out
+		}
+	}
+	for s := range found {
+		out[s.rule] = true
+		maps.Copy(out, s.ancestors)
+	}
+	return out
+}
+
+// mark adds the spans that a time is in to found.
+func mark(spans []*span, t time.Time, found map[*span]bool) (any bool) {
+	for _, s := range spans {
+		if s.contains(t) {
+			found[s], any = true, true
+		}
+	}
+	return any
+}
+
+func (m *machine) spansBetween(from, to time.Time, want func(*span) bool) (list []*span) {
+	for _, j := range m.order {
+		for _, s := range j.spans {
+			if s.overlaps(from, to) && want(s) {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}
+
+// ownSpans are those of the rule and of the rules that it needs.
+func (m *machine) ownSpans(j *job, from, to time.Time) []*span {
+	names := map[string]bool{j.rule.Name: true}
+	j.above(func(n *job) { names[n.rule.Name] = true })
+	return m.spansBetween(from, to, func(s *span) bool { return names[s.rule] })
+}
+
+// origin finds out who may have made the changes of a rule's dirt.
+func (m *machine) origin(j *job) (origin, time.Duration) {
+	d := &j.dirt
+	switch {
+	case d.asked || d.forced || d.reasons.has(ReasonStart):
+		return foreign, 0
+	case len(d.changes) == 0:
+		return neutral, 0
+	}
+	mine := m.ownSpans(j, d.from, d.to)
+	circle := m.spansBetween(d.from, d.to, func(s *span) bool { return s.ancestors[j.rule.Name] })
+	out, offset := selfish, time.Duration(0)
+	for _, c := range d.changes {
+		o, s := j.originOf(c, mine, circle)
+		if o == foreign {
+			return foreign, 0
+		}
+		if s != nil && offset == 0 {
+			offset = c.Time.Sub(s.start)
+		}
+		out = max(out, o)
+	}
+	if d.reasons.has(ReasonNeed) || d.reasons.has(ReasonRestart) {
+		return neutral, 0
+	}
+	return out, offset
+}
+
+func (j *job) originOf(c Change, mine, circle []*span) (origin, *span) {
+	for _, s := range mine {
+		if s.contains(c.Time) {
+			return selfish, nil
+		}
+	}
+	for _, s := range circle {
+		if s.contains(c.Time) {
+			return circled, s
+		}
+	}
+	if j.service() && j.cur != nil && !c.Time.Before(j.cur.begun) && c.Time.Sub(j.cur.begun) <= serviceYouth {
+		return young, nil
+	}
+	return foreign, nil
+}
+
+// doubtful tells whether the next start has to wait or is held.
+func (m *machine) doubtful(j *job) bool {
+	l := &j.loop
+	if l.strikes < strikesToDoubt {
+		return false
+	}
+	switch o, _ := m.origin(j); o {
+	case foreign, neutral:
+		return false
+	}
+	return l.held || l.until.IsZero() || m.now.Before(l.until)
+}
+
+// wonder begins the wait of a doubtful rule, or ends all of them: it is proven
+// to feed itself. It reports whether there is anything new.
+func (m *machine) wonder(j *job) bool {
+	l := &j.loop
+	switch {
+	case !l.until.IsZero():
+		return false
+	case l.waited >= doubtsToProof:
+		m.holdLoop(j)
+		return true
+	}
+	l.until = m.now.Add(firstDoubt << l.waited)
+	return false
+}
+
+// weigh judges the dirt that a start is about to take.
+func (m *machine) weigh(j *job) {
+	l := &j.loop
+	o, offset := m.origin(j)
+	doubted := !l.until.IsZero()
+	l.until, l.held = time.Time{}, false
+	switch o {
+	case neutral:
+		return
+	case foreign:
+		*l = suspicion{}
+		return
+	case circled:
+		if l.strikes > 0 && !consistent(offset, l.offset) {
+			*l = suspicion{}
+		}
+		l.offset = offset
+		l.strikes++
+	case young:
+		if l.young++; l.young > strikesOfYoung {
+			l.strikes++
+		}
+	case selfish:
+		l.strikes++
+	}
+	if doubted {
+		l.waited++
+	}
+}
+
+// consistent tells whether changes came about as late as those before. A program
+// in a circle writes at the same point of each of its runs; a user who saves
+// during them does not.
+func consistent(a, b time.Duration) bool {
+	return (a - b).Abs() <= max(consistentWithin, b/2)
+}
+
+// holdLoop says that the rule feeds itself, and how to end it.
+func (m *machine) holdLoop(j *job) {
+	j.loop.held = true
+	e := m.event(EventLoop, j)
+	e.Changes, e.Batch = j.dirt.changes, j.dirt.last
+	e.Rules = m.accomplices(j)
+	e.Ignore = ignoreLine(paths(j.dirt.changes))
+	e.Why = fmt.Sprintf("%s is run again and again by files that change while it runs", j.rule.Name)
+	m.emit(e)
+}
+
+// accomplices are the rules that ran when the changes were made, the held one
+// first.
+func (m *machine) accomplices(j *job) []string {
+	found := make(map[*span]bool)
+	near := m.spansBetween(j.dirt.from, j.dirt.to, func(s *span) bool { return true })
+	for _, c := range j.dirt.changes {
+		mark(near, c.Time, found)
+	}
+	names := map[string]bool{}
+	for s := range found {
+		if s.rule != j.rule.Name {
+			names[s.rule] = true
+		}
+	}
+	return append([]string{j.rule.Name}, slices.Sorted(maps.Keys(names))...)
+}
+
+// ignoreLine is what to write into the config to end a loop over the paths.
+func ignoreLine(list []string) string {
+	const few = 3
+	list = slices.Sorted(slices.Values(list))
+	if len(list) > few {
+		dirs := make(map[string]bool)
+		for _, p := range list {
+			dirs[path.Dir(p)+"/"] = true
+		}
+		if len(dirs) <= few && !dirs["./"] {
+			list = slices.Sorted(maps.Keys(dirs))
+		}
+	}
+	quoted := make([]string, len(list))
+	for i, p := range list {
+		quoted[i] = fmt.Sprintf("%q", "/"+escapeIgnore(p))
+	}
+	return "ignore = [" + strings.Join(quoted, ", ") + "]"
+}
+
+// escapeIgnore makes a path a pattern that matches it alone.
+func escapeIgnore(p string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(p)
+}

@@ -1,0 +1,200 @@
+package runner
+
+import (
+	"reflect"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/flinch-run/flinch/runner/command"
+)
+
+// Kind is what a rule's command is expected to do.
+type Kind uint8
+
+const (
+	Task    Kind = iota // runs to completion
+	Service             // is kept running
+)
+
+func (k Kind) String() string { return [...]string{"task", "service"}[k] }
+
+// Busy says what a trigger does to a rule whose command runs.
+type Busy uint8
+
+const (
+	Queue      Busy = iota // run once more after it
+	Replace                // stop it and run anew: `restart` in the config
+	Skip                   // drop the trigger, but remember that the result is stale
+	SendSignal             // send Rule.BusySignal
+)
+
+func (b Busy) String() string { return [...]string{"queue", "restart", "skip", "signal"}[b] }
+
+// Restart says what follows when a service ends and nobody asked for it.
+type Restart uint8
+
+const (
+	OnFailure Restart = iota // start it again unless it ended with status 0
+	Always
+	Never
+)
+
+func (r Restart) String() string { return [...]string{"on-failure", "always", "never"}[r] }
+
+// Content says when a change that left the bytes as they were is none.
+type Content uint8
+
+const (
+	ContentAuto   Content = iota // if it was made while the rule itself, or one that it needs, ran
+	ContentAlways                // always
+	ContentNever                 // never
+)
+
+func (c Content) String() string { return [...]string{"auto", "always", "never"}[c] }
+
+// Leftovers says what happens to processes that outlive a run that ended by
+// itself. A run that is stopped leaves nothing, whatever this says.
+type Leftovers uint8
+
+const (
+	KillLeftovers    Leftovers = iota // none may stay
+	SessionLeftovers                  // those of its session are killed; the others are named once and left
+	KeepLeftovers                     // they stay
+)
+
+func (l Leftovers) String() string { return [...]string{"kill", "session", "keep"}[l] }
+
+// Input is what a command reads on its standard input.
+type Input uint8
+
+const (
+	InputNone     Input = iota
+	InputTerminal       // the terminal: the run is its foreground job; one rule at most
+	InputPaths          // the changed paths, each ended by a zero byte
+	InputJSON           // the changes, a JSON object a line
+)
+
+func (i Input) String() string { return [...]string{"none", "terminal", "paths", "json"}[i] }
+
+// Socket is a listening socket that is opened once and handed to every run of a
+// service.
+type Socket struct {
+	Name    string // in LISTEN_FDNAMES; empty: the rule's name
+	Address string // "127.0.0.1:8080" or "unix:/run/app.sock"
+}
+
+// Readiness says how a service shows that it can do its work. One of the ways
+// is set; with none of them a service is ready when it has been started.
+type Readiness struct {
+	Port    int             // a TCP port that a process of the run listens on
+	AnyPort bool            // any such port
+	TCP     string          // an address that accepts connections
+	HTTP    string          // an address that answers with a status of 200 to 399
+	Log     string          // a regular expression for a line of its output
+	Exec    command.Command // a command that ends with status 0
+	HasExec bool
+	Notify  bool          // READY=1 as sd_notify sends it
+	Timeout time.Duration // after which the service has failed; 0: DefaultReadyTimeout
+}
+
+// None tells whether there is nothing to wait for.
+func (r Readiness) None() bool {
+	return r.Port == 0 && !r.AnyPort && r.TCP == "" && r.HTTP == "" && r.Log == "" && !r.HasExec && !r.Notify
+}
+
+// Output says where a run's output goes besides the terminal.
+type Output struct {
+	File string // written whole, relative to the rule's folder; empty: nowhere
+	Max  int64  // bytes after which File is rotated; 0: never
+}
+
+// Rule is a command and what makes it run. What files it reacts to is not its
+// business: those come as triggers. The zero value of a field is the default of a
+// task; a service's defaults (Busy: Replace, Leftovers: KillLeftovers) are
+// the caller's to fill in.
+type Rule struct {
+	Name    string
+	Kind    Kind
+	Command command.Command
+	Dir     string   // working directory, absolute; empty: the first root
+	Env     []string // NAME=value; [env] of the config first, then the rule's own
+	EnvFile string   // read before each run, between the two; empty: none
+	// GlobalEnv is what of Env comes before EnvFile: its first so many elements.
+	GlobalEnv int
+
+	Needs   []string // rules whose success this one waits for and follows
+	Watches bool     // has files of its own; without, it follows its needs only
+	AtStart bool     // runs before the first change
+	Each    bool     // of a task: one run for each changed file
+	Content Content
+
+	Busy       Busy
+	BusySignal syscall.Signal // of SendSignal
+
+	StopSignal  syscall.Signal // 0: SIGTERM
+	StopTimeout time.Duration  // after which SIGKILL follows; 0: DefaultStopTimeout
+	Timeout     time.Duration  // of a task: it has failed after that; 0: none
+	Leftovers   Leftovers
+
+	Input  Input
+	Output Output
+	Clear  bool // clear the terminal before a run
+
+	Ready        Readiness
+	ReloadSignal syscall.Signal // of a service: sent instead of a restart; 0: none
+	Restart      Restart        // of a service
+	Listen       []Socket       // of a service
+	Overlap      bool           // of a service: the old one serves until the new one is ready
+}
+
+const (
+	// DefaultStopTimeout is the time between a stop signal and SIGKILL.
+	DefaultStopTimeout = 5 * time.Second
+	// DefaultReadyTimeout is the time that a service may take to get ready.
+	DefaultReadyTimeout = 30 * time.Second
+)
+
+func (r *Rule) service() bool { return r.Kind == Service }
+
+func (r *Rule) stopSignal() syscall.Signal {
+	if r.StopSignal == 0 {
+		return syscall.SIGTERM
+	}
+	return r.StopSignal
+}
+
+func (r *Rule) stopTimeout() time.Duration {
+	if r.StopTimeout == 0 {
+		return DefaultStopTimeout
+	}
+	return r.StopTimeout
+}
+
+func (r *Rule) readyTimeout() time.Duration {
+	if r.Ready.Timeout == 0 {
+		return DefaultReadyTimeout
+	}
+	return r.Ready.Timeout
+}
+
+// signal is what a trigger sends to a run that is up; 0: none.
+func (r *Rule) signal() syscall.Signal {
+	if r.Busy == SendSignal {
+		return r.BusySignal
+	}
+	if r.service() && r.Busy == Replace {
+		return r.ReloadSignal
+	}
+	return 0
+}
+
+// same tells whether nothing would be different with the other rule.
+func (r *Rule) same(other *Rule) bool { return reflect.DeepEqual(r, other) }
+
+// clone is a copy that the caller may keep while the original changes.
+func (r *Rule) clone() *Rule {
+	c := *r
+	c.Env, c.Needs, c.Listen = slices.Clone(r.Env), slices.Clone(r.Needs), slices.Clone(r.Listen)
+	return &c
+}
