@@ -9,13 +9,15 @@ import (
 type lane[T any] struct {
 	Lane
 	storm
-	entries map[string]entry // of every key of the present storm
-	batch   uint             // number of the present batch
+	entries map[string]*entry // of every key of the present storm
+	batch   uint              // number of the present batch, from 1
 	items   []slot[T]
 	live    int // items that have not been folded away
 
-	open, gone int  // keys that are Open, and that went within this batch
-	vague      bool // something of the batch is Unknown
+	open  int  // keys that are Open
+	fresh int  // those of them that were made within this batch
+	gone  int  // keys that went within this batch
+	vague bool // something of the batch is Unknown
 
 	since    time.Time // when the oldest pending item came
 	released time.Time // when a lock went that had held what is pending
@@ -31,15 +33,14 @@ type entry struct {
 
 type slot[T any] struct {
 	value T
-	key   string
-	dead  bool
+	entry *entry // nil when it was folded away
 }
 
 func newLane[T any](l Lane) *lane[T] {
 	if l.MaxWait <= 0 {
 		l.MaxWait = DefaultMaxWait
 	}
-	return &lane[T]{Lane: l, entries: map[string]entry{}}
+	return &lane[T]{Lane: l, batch: 1, entries: map[string]*entry{}}
 }
 
 func (l *lane[T]) pending() bool { return l.live > 0 }
@@ -47,25 +48,20 @@ func (l *lane[T]) pending() bool { return l.live > 0 }
 // add makes an item pending, or folds it into the pending one of its key. held says that a lock is held.
 func (l *lane[T]) add(value T, f *Fact, now time.Time, held bool, fold func(T, T) (T, bool)) {
 	l.advance(now, held)
-	e, known := l.entries[f.Key]
-	if !known {
-		e = entry{born: f.New}
+	e := l.entries[f.Key]
+	if e == nil {
+		e = &entry{born: f.New, state: Whole}
+		l.entries[f.Key] = e
 		l.keys++
 	}
 	l.count(e, -1)
-	at := -1
-	if known && e.batch == l.batch && fold != nil {
-		at = e.at
-	}
-	at = l.put(value, f.Key, at, fold)
-	if at < 0 { // the two cancelled out, as if the key had never been
+	if !l.put(value, e, fold) { // the two cancelled out, as if the key had never been
 		delete(l.entries, f.Key)
 		l.keys--
 		return
 	}
-	e = entry{batch: l.batch, state: f.State, born: e.born, at: at}
+	e.state, e.batch = f.State, l.batch
 	l.count(e, +1)
-	l.entries[f.Key] = e
 }
 
 // advance moves the storm on to now, or starts a new one. A pause under a lock says nothing about the next one: the lock does.
@@ -99,42 +95,51 @@ func (l *lane[T]) tidy(now time.Time) {
 // forget drops what is known of keys, the only memory that grows.
 func (l *lane[T]) forget() {
 	if len(l.entries) > 0 {
-		l.entries = map[string]entry{}
+		l.entries = map[string]*entry{}
 	}
-	l.open, l.gone = 0, 0
+	l.open, l.fresh, l.gone = 0, 0, 0
 }
 
 // count adds an entry to the figures of its state, or takes it away.
-func (l *lane[T]) count(e entry, by int) {
+func (l *lane[T]) count(e *entry, by int) {
+	now := e.batch == l.batch
 	switch {
 	case e.state == Open:
 		l.open += by
-	case e.state == Gone && !e.born && e.batch == l.batch:
+		if e.born && now {
+			l.fresh += by
+		}
+	case e.state == Gone && !e.born && now:
 		l.gone += by
 	case e.state == Unknown && by > 0:
 		l.vague = true
 	}
 }
 
-// put stores a value, joined with the one at index at if there is one, and returns its index, or -1 if the two cancelled out. The joined
-// one goes to the end: the order of items is that of their last change.
-func (l *lane[T]) put(value T, key string, at int, fold func(T, T) (T, bool)) int {
-	if at >= 0 {
-		joined, keep := fold(l.items[at].value, value)
-		l.items[at] = slot[T]{dead: true}
+// put stores a value, joined with the pending one of its key if there is one; false says that the two cancelled out. The joined one goes
+// to the end: the order of items is that of their last change.
+func (l *lane[T]) put(value T, e *entry, fold func(T, T) (T, bool)) bool {
+	if fold != nil && e.batch == l.batch {
+		joined, keep := fold(l.items[e.at].value, value)
+		if keep && e.at == len(l.items)-1 {
+			l.items[e.at].value = joined
+			return true
+		}
+		l.items[e.at] = slot[T]{}
 		l.live--
 		if !keep {
 			l.dropEmpty()
-			return -1
+			return false
 		}
 		value = joined
 	}
 	if len(l.items) > 64 && len(l.items) > 2*l.live {
 		l.compact()
 	}
-	l.items = append(l.items, slot[T]{value: value, key: key})
+	e.at = len(l.items)
+	l.items = append(l.items, slot[T]{value, e})
 	l.live++
-	return len(l.items) - 1
+	return true
 }
 
 // dropEmpty ends a batch of which nothing is left. The storm goes on.
@@ -148,12 +153,10 @@ func (l *lane[T]) dropEmpty() {
 func (l *lane[T]) compact() {
 	kept := l.items[:0]
 	for _, s := range l.items {
-		if s.dead {
+		if s.entry == nil {
 			continue
 		}
-		e := l.entries[s.key]
-		e.at = len(kept)
-		l.entries[s.key] = e
+		s.entry.at = len(kept)
 		kept = append(kept, s)
 	}
 	clear(l.items[len(kept):])
@@ -164,7 +167,7 @@ func (l *lane[T]) compact() {
 func (l *lane[T]) values() []T {
 	values := make([]T, 0, l.live)
 	for _, s := range l.items {
-		if !s.dead {
+		if s.entry != nil {
 			values = append(values, s.value)
 		}
 	}
@@ -180,7 +183,8 @@ func (l *lane[T]) fired() {
 // next begins a new batch. Keys that were gone are so for good by now; those that are open stay so.
 func (l *lane[T]) next() {
 	l.batch++
-	l.items, l.live, l.gone, l.vague = nil, 0, 0, false
+	l.items, l.live = nil, 0
+	l.fresh, l.gone, l.vague = 0, 0, false
 	l.released = time.Time{}
 }
 
@@ -221,6 +225,9 @@ func (l *lane[T]) quietTime(age time.Duration) time.Duration {
 	q := l.storm.quiet(base, age)
 	if l.open > 0 {
 		q = max(q, openQuiet, min(3*l.gap, maxQuiet))
+	}
+	if l.fresh > 0 {
+		q = max(q, freshQuiet)
 	}
 	if l.gone > 0 {
 		q = max(q, goneQuiet)

@@ -10,11 +10,17 @@ const (
 	// wholeQuiet ends a batch of things that are all complete, unknownQuiet one of which that is not known.
 	wholeQuiet   = 4 * time.Millisecond
 	unknownQuiet = 10 * time.Millisecond
-	// openQuiet is the least for a file that a writer has open, goneQuiet for a known path that is missing, releaseQuiet after a lock.
+	// fewQuiet is the least for more than one key, keyQuiet that for each key, up to manyQuiet: who writes many files may stall between two.
+	fewQuiet  = 10 * time.Millisecond
+	keyQuiet  = 3 * time.Millisecond
+	manyQuiet = 60 * time.Millisecond
+	// openQuiet is the least for a file that a writer has open, freshQuiet for one that is also new: nobody makes a file to read half of it.
+	// goneQuiet is the least for a known path that is missing, releaseQuiet after a lock.
 	openQuiet    = 100 * time.Millisecond
+	freshQuiet   = 500 * time.Millisecond
 	goneQuiet    = 30 * time.Millisecond
 	releaseQuiet = 100 * time.Millisecond
-	// maxQuiet bounds every quiet time that is derived from a storm.
+	// maxQuiet bounds every quiet time that is derived from gaps, keys, age and fires.
 	maxQuiet = 250 * time.Millisecond
 	// narrowQuiet bounds the quiet time that follows from the gaps between few keys, which are hardly a storm.
 	narrowQuiet = 60 * time.Millisecond
@@ -45,6 +51,9 @@ type storm struct {
 // together.
 func (s *storm) quiet(base, age time.Duration) time.Duration {
 	q := base << min(s.fires, 6)
+	if s.keys > 1 {
+		q = max(q, fewQuiet, min(time.Duration(s.keys)*keyQuiet, manyQuiet))
+	}
 	if s.keys > 1 || s.fires > 1 {
 		q = max(q, min(3*s.gap/2, narrowQuiet))
 	}

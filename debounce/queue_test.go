@@ -13,7 +13,8 @@ const ms = time.Millisecond
 // script drives a queue by a little language, one event a word, and returns what left and when. Words are TIME:WHAT, times in milliseconds:
 //
 //	5:f      key f is whole, for lane 0      5:f+    it is open       5:f-   it is gone     5:f*   it is new and whole
-//	5:f?     nothing is known of it          5:f~    noise            5:f@1,2   for the lanes 1 and 2 (f@ for none)
+//	5:f*+    it is new and open              5:f?    nothing is known of it       5:f~    noise
+//	5:f@1,2  for the lanes 1 and 2 (f@ for none)
 //	5:lock(  a lock is taken                 5:lock) it is released   5:#m   the mark m
 //
 // The result has one word a wave: TIME:LANE=keys in order, marks after a #.
@@ -62,7 +63,7 @@ func parse(word string) (time.Duration, Input[string, string]) {
 			}
 		}
 	}
-	it.Fact.State = Whole
+	it.Fact.State, it.Fact.New = Whole, strings.Contains(key, "*")
 	switch n := len(key) - 1; key[n] {
 	case '+':
 		it.Fact.State = Open
@@ -72,8 +73,6 @@ func parse(word string) (time.Duration, Input[string, string]) {
 		it.Fact.State = Unknown
 	case '~':
 		it.Fact.State = Noise
-	case '*':
-		it.Fact.New = true
 	case '(':
 		it.Fact.Hold, it.Fact.State, it.Lanes = true, Noise, nil
 	case ')':
@@ -110,9 +109,11 @@ func TestPolicy(t *testing.T) {
 		{name: "a save seen in its parts", in: "0:f- 0.1:f+ 0.4:f", want: "4.4:0=f"},
 		{name: "a writer that pauses", in: "0:f+ 80:f+ 160:f+ 170:f", want: "174:0=f"},
 		{name: "a writer that never closes", in: "0:f+", want: "100:0=f"},
+		{name: "a new file that pauses longer", in: "0:f*+ 240:f+ 480:f+ 490:f", want: "494:0=f"},
+		{name: "a new file that is never closed", in: "0:f*+ 1000:f+", want: "500:0=f 1100:0=f"},
 		{name: "a removal", in: "0:f-", want: "30:0=f"},
 		{name: "a known file renamed away and back", in: "0:f- 20:f", want: "24:0=f"},
-		{name: "a temporary file that goes again", in: "0:t* 1:t- 1:f", want: "5:0=t,f"},
+		{name: "a temporary file that goes again", in: "0:t* 1:t- 1:f", want: "11:0=t,f"},
 		{name: "an end that nobody saw", in: "0:f?", want: "10:0=f"},
 		{name: "noise starts nothing", in: "0:f~ 5:g@", want: ""},
 		{name: "saves far apart stay lone", in: "0:f 350:f 700:g", want: "4:0=f 354:0=f 704:0=g"},
@@ -124,7 +125,7 @@ func TestPolicy(t *testing.T) {
 		{name: "a left-over lock holds once only", in: "0:l( 1:f 9000:f", want: "5001:0=f 9004:0=f"},
 		{name: "fixed", in: "0:f+ 40:f- 80:f", want: "130:0=f", lanes: []Lane{{Settle: Fixed(50 * ms)}}},
 		{name: "fixed is held too", in: "0:l( 1:f 500:l)", want: "600:0=f", lanes: []Lane{{Settle: Fixed(50 * ms)}}},
-		{name: "leading", in: "0:f 1:g 2000:f", want: "0:0=f 9:0=g 2000:0=f", lanes: []Lane{{Settle: Leading}}},
+		{name: "leading", in: "0:f 1:g 2000:f", want: "0:0=f 11:0=g 2000:0=f", lanes: []Lane{{Settle: Leading}}},
 		{name: "leading waits for a writer", in: "0:f- 0.2:f+ 0.4:f", want: "0.4:0=f", lanes: []Lane{{Settle: Leading}}},
 		{name: "longest wait", in: "0:f 20:f 40:f 60:f 80:f", want: "50:0=f 110:0=f", lanes: []Lane{{Settle: Fixed(30 * ms), MaxWait: 50 * ms}}},
 		{name: "two lanes at one moment", in: "0:f@0,1", want: "4:0=f|1=f", lanes: []Lane{{}, {}}},
