@@ -191,14 +191,18 @@ func (s *scanner) tableHeader() *scanError {
 func (s *scanner) open(parts []part, array bool) {
 	s.skipping = false
 	s.statements[len(s.statements)-1].hidden = false
-	parent, ok := descend(s.root, parts[:len(parts)-1])
+	parent, other := descend(s.root, parts[:len(parts)-1])
 	last := parts[len(parts)-1]
+	if other != nil {
+		s.again(parts, other)
+		return
+	}
 	found := parent.child(last.name)
 	switch {
-	case !ok || (array && found != nil && (found.kind != arrayKind || found.inline)):
-		s.current = &node{kind: tableKind} // the library complains
-	case array:
+	case array && (found == nil || found.kind == arrayKind && !found.inline):
 		s.current = appendTable(parent, found, last)
+	case array:
+		s.again(parts, found)
 	case found == nil:
 		s.current = parent.add(last, tableKind)
 		s.current.header = true
@@ -206,10 +210,16 @@ func (s *scanner) open(parts []part, array bool) {
 		found.header = true
 		s.current = found
 	default:
-		s.duplicate(parts, found)
-		s.skipping = true
-		s.current = &node{kind: tableKind}
+		s.again(parts, found)
 	}
+}
+
+// again notes a header of something that is there; what follows it hangs in
+// a table that nobody reads.
+func (s *scanner) again(parts []part, first *node) {
+	s.duplicate(parts, first)
+	s.skipping = true
+	s.current = &node{kind: tableKind}
 }
 
 // appendTable adds an element to an array of tables, which it makes first
@@ -231,22 +241,24 @@ func (n *node) add(p part, k kind) *node {
 }
 
 // descend walks a dotted key down, making tables on its way; in an array of
-// tables it takes the last. False: something else is in the way.
-func descend(n *node, parts []part) (*node, bool) {
+// tables it takes the last. Where a value is in the way it gives that as
+// other.
+func descend(n *node, parts []part) (table, other *node) {
 	for _, p := range parts {
 		next := n.child(p.name)
 		if next == nil {
 			next = n.add(p, tableKind)
 		}
+		at := next
 		if next.kind == arrayKind && !next.inline && len(next.kids) > 0 {
 			next = next.kids[len(next.kids)-1]
 		}
 		if next.kind != tableKind || next.inline {
-			return &node{kind: tableKind}, false
+			return nil, at
 		}
 		n = next
 	}
-	return n, true
+	return n, nil
 }
 
 // duplicate notes that a key or table is there twice, and hides the second.
@@ -267,26 +279,30 @@ func (s *scanner) duplicate(parts []part, first *node) {
 	})
 }
 
-// entry reads KEY = VALUE into a table.
+// entry reads KEY = VALUE into a table. A duplicate within the value hides
+// all of it.
 func (s *scanner) entry(table *node) *scanError {
 	parts, err := s.parts('=')
 	if err != nil {
 		return err
 	}
-	parent, ok := descend(table, parts[:len(parts)-1])
+	parent, first := descend(table, parts[:len(parts)-1])
 	last := parts[len(parts)-1]
 	value := &node{key: last.name, keyPos: last.pos}
 	if err := s.value(value); err != nil {
 		return err
 	}
-	if !ok {
-		return nil // the library complains
+	if first == nil {
+		first = parent.child(last.name)
 	}
-	if first := parent.child(last.name); first != nil && s.deep == 0 && !s.skipping {
+	hidden := s.statements[len(s.statements)-1].hidden
+	switch {
+	case s.skipping || hidden && s.deep == 0:
+	case first != nil:
 		s.duplicate(parts, first)
-		return nil
+	default:
+		parent.put(value)
 	}
-	parent.put(value)
 	return nil
 }
 
