@@ -1,0 +1,87 @@
+package watch
+
+import (
+	"slices"
+	"time"
+)
+
+// clock is the Watcher's one timer. It runs only while something waits for its time.
+type clock struct {
+	timer  *time.Timer
+	at     time.Time     // when it rings; zero: not at all
+	mounts chan struct{} // the mount table has changed, or the machine was asleep
+}
+
+func (c *clock) init() {
+	c.timer = time.NewTimer(time.Hour)
+	c.timer.Stop()
+}
+
+// postponed is a look that is to be taken later.
+type postponed struct {
+	at    time.Time
+	node  *node
+	marks *marks
+}
+
+// wake makes the clock ring at that time, if it would not before.
+func (w *Watcher) wake(at time.Time) {
+	if w.clock.at.IsZero() || at.Before(w.clock.at) {
+		w.clock.at = at
+		w.clock.timer.Reset(time.Until(at))
+	}
+}
+
+// later postpones a look at a directory; without one, at the roots.
+func (w *Watcher) later(at time.Time, n *node, m *marks) {
+	w.postponed = append(w.postponed, postponed{at, n, m})
+	w.wake(at)
+}
+
+// ring does what is due and sets the clock anew.
+func (w *Watcher) ring() {
+	w.clock.at = time.Time{}
+	w.drain()
+	w.bury(w.now)
+	w.postponed = slices.DeleteFunc(w.postponed, func(p postponed) bool {
+		if p.at.After(w.now) {
+			return false
+		}
+		w.due(p)
+		return true
+	})
+	if !w.poll.next.IsZero() && !w.poll.next.After(w.now) {
+		w.pollNow()
+	}
+	if next := w.nextRing(); !next.IsZero() {
+		w.wake(next)
+	}
+}
+
+func (w *Watcher) due(p postponed) {
+	switch {
+	case p.node == nil:
+		for _, r := range w.roots {
+			r.stale = true
+		}
+	case p.node.id != 0:
+		w.dirty.back(p.node.id, p.marks)
+	}
+}
+
+// nextRing is the earliest moment that something waits for.
+func (w *Watcher) nextRing() (at time.Time) {
+	for _, x := range w.limbo {
+		at = earlier(at, x.until)
+	}
+	for _, p := range w.postponed {
+		at = earlier(at, p.at)
+	}
+	if len(w.set.holds) > 0 {
+		at = earlier(at, w.set.holds[0].until)
+	}
+	if w.reading.until.After(w.now) {
+		at = earlier(at, w.reading.until)
+	}
+	return earlier(at, w.poll.next)
+}

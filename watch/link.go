@@ -1,0 +1,107 @@
+package watch
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/watch/inotify"
+)
+
+// hardLinks are the files that have other names: what is written through a name outside the tree is told
+// only to those who watch the file itself.
+type hardLinks struct {
+	at map[int32][]linkAt
+	of map[linkAt]int32
+}
+
+// maxLinked bounds the watches that are spent on single files.
+const maxLinked = 1024
+
+const linkMask = inotify.Modify | inotify.CloseWrite | inotify.Attrib
+
+func (h *hardLinks) put(id int32, l linkAt) {
+	if h.at == nil {
+		h.at, h.of = make(map[int32][]linkAt), make(map[linkAt]int32)
+	}
+	h.at[id] = append(h.at[id], l)
+	h.of[l] = id
+}
+
+// remove takes one name off, and says whether its watch is of no more use.
+func (h *hardLinks) remove(l linkAt) (id int32, last bool) {
+	id, known := h.of[l]
+	if !known {
+		return 0, false
+	}
+	delete(h.of, l)
+	h.at[id] = slices.DeleteFunc(h.at[id], func(m linkAt) bool { return m == l })
+	if len(h.at[id]) > 0 {
+		return id, false
+	}
+	delete(h.at, id)
+	return id, true
+}
+
+// link watches a file that has several names.
+func (w *Watcher) link(n *node, name string) {
+	l := linkAt{n, name}
+	if _, known := w.hard.of[l]; known || w.conn == nil || len(w.hard.of) >= maxLinked {
+		return
+	}
+	dir, err := w.pin(w.eye, n)
+	if err != nil {
+		return // its own marks will tell
+	}
+	defer w.close(dir)
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer w.close(fd)
+	if w.eye.self(fd) != nil || typeOf(w.eye.st.Mode) != File {
+		return
+	}
+	id, err := w.conn.AddFD(fd, linkMask)
+	if err != nil {
+		return
+	}
+	w.hard.put(int32(id), l)
+	w.suspect(n, name, mark{at: w.now}) // written to between the look and the watch
+}
+
+// linkEvent: something happened to a file with several names.
+func (w *Watcher) linkEvent(id int32, ev *inotify.Event) bool {
+	links, ok := w.hard.at[id]
+	for _, l := range links {
+		switch {
+		case l.node.id == 0:
+		case ev.Mask&selfEvents != 0:
+			w.dirty.look(l.node.id, l.name, mark{at: w.now})
+		default:
+			w.dirty.event(l.node.id, l.name, ev.Mask&linkMask, w.now)
+		}
+	}
+	if ok && ev.Mask&inotify.Ignored != 0 {
+		for _, l := range links {
+			delete(w.hard.of, l)
+		}
+		delete(w.hard.at, id)
+	}
+	return ok
+}
+
+// unlink ends the watches of single files in a directory.
+func (w *Watcher) unlink(n *node) {
+	for i := range n.files.list {
+		if n.files.list[i].flags&linked != 0 {
+			w.unlinkName(n, n.files.name(i))
+		}
+	}
+}
+
+func (w *Watcher) unlinkName(n *node, name string) {
+	if id, last := w.hard.remove(linkAt{n, name}); last {
+		w.disown(id)
+	}
+}

@@ -1,0 +1,263 @@
+package watch
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/flinch-run/flinch/watch/inotify"
+)
+
+// reading is the Watcher's side of the reader's token: either the reader waits for the kernel, or it waits here and the
+// Watcher reads. So events come in their order, and none is kept unfolded.
+type reading struct {
+	arrived chan []inotify.Event // from the reader, which then waits for onward
+	onward  chan struct{}
+	holding bool // the Watcher has the token
+	buf     []inotify.Event
+	lately  int       // events since the last pause
+	until   time.Time // a storm's pause ends then
+}
+
+// barrier is a wait for an event that lies behind all that happened before.
+type barrier struct {
+	id   int32
+	read bool
+	then func()
+}
+
+// A storm is left alone for a moment after each look, so that many writes to one file cost one look.
+const (
+	storm = 128
+	pause = 4 * time.Millisecond
+)
+
+// readSpan is how long the Watcher reads before it looks, while events keep coming.
+const readSpan = 20 * time.Millisecond
+
+// startReaders starts the goroutines that wait for the kernel, and returns what ends them.
+func (w *Watcher) startReaders() (stop func()) {
+	w.reading.arrived, w.reading.onward = make(chan []inotify.Event), make(chan struct{})
+	mounts := w.watchMounts()
+	if w.conn == nil {
+		return mounts
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go w.reader(quit, done)
+	return func() {
+		close(quit)
+		_ = w.conn.Close()
+		<-done
+		mounts()
+	}
+}
+
+// reader ends when the connection is closed, or at quit.
+func (w *Watcher) reader(quit <-chan struct{}, done chan<- struct{}) {
+	defer close(done)
+	var events []inotify.Event
+	for {
+		var err error
+		events, err = w.conn.Read(events[:0])
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil { // what was to be read is lost
+			events = append(events, inotify.Event{WD: inotify.NoWD, Mask: inotify.Overflow})
+		}
+		select {
+		case w.reading.arrived <- events:
+		case <-quit:
+			return
+		}
+		select {
+		case <-w.reading.onward:
+		case <-quit:
+			return
+		}
+	}
+}
+
+// read folds what the reader brought, and all there is behind it.
+func (w *Watcher) read(events []inotify.Event) {
+	w.now = time.Now()
+	w.reading.holding = true
+	w.fold(events)
+	w.drain()
+}
+
+// drain reads until the kernel's queue is empty, or for a while.
+func (w *Watcher) drain() {
+	if !w.reading.holding {
+		return
+	}
+	r := &w.reading
+	for deadline := w.now.Add(readSpan); w.now.Before(deadline); w.now = time.Now() {
+		events, err := w.conn.TryRead(r.buf[:0])
+		r.buf = events
+		if err != nil {
+			w.fold(events)
+			w.overflowed()
+			return
+		}
+		if len(events) == 0 {
+			return
+		}
+		w.fold(events)
+	}
+}
+
+// resume gives the token back, unless a storm is being left alone.
+func (w *Watcher) resume() {
+	r := &w.reading
+	if !r.holding {
+		return
+	}
+	if r.lately >= storm && len(w.waits) == 0 {
+		r.until = time.Now().Add(pause)
+		w.wake(r.until)
+		r.lately = 0
+		return
+	}
+	if r.until.After(time.Now()) && len(w.waits) == 0 {
+		return
+	}
+	r.lately, r.holding = 0, false
+	select {
+	case r.onward <- struct{}{}:
+	case <-w.stop:
+	}
+}
+
+// gather folds events while others work, so that the kernel's queue does not overflow meanwhile.
+func (w *Watcher) gather(done <-chan struct{}) {
+	for {
+		if w.reading.holding {
+			w.drain()
+			w.reading.holding = false
+			select {
+			case w.reading.onward <- struct{}{}:
+			case <-w.stop:
+				<-done
+				return
+			}
+		}
+		select {
+		case <-done:
+			return
+		case events := <-w.reading.arrived:
+			w.now = time.Now()
+			w.reading.holding = true
+			w.fold(events)
+		}
+	}
+}
+
+// fold leaves marks.
+func (w *Watcher) fold(events []inotify.Event) {
+	w.reading.lately += len(events)
+	for i := range events {
+		w.foldOne(&events[i])
+	}
+}
+
+const selfEvents = inotify.DeleteSelf | inotify.MoveSelf | inotify.Unmount | inotify.Ignored
+
+func (w *Watcher) foldOne(ev *inotify.Event) {
+	id := int32(ev.WD)
+	switch {
+	case ev.Overflow():
+		w.overflowed()
+		return
+	case ev.Mask&inotify.Ignored != 0 && w.reached(id):
+		return
+	}
+	if anchors := w.anchors[id]; anchors != nil {
+		w.onTheWay(anchors, ev)
+	}
+	if ev.Name == "" && w.linkEvent(id, ev) {
+		return
+	}
+	if ev.Mask&selfEvents != 0 {
+		w.selfEvent(id, ev.Mask)
+		return
+	}
+	if ev.Name != "" {
+		w.dirty.event(id, ev.Name, ev.Mask, w.now)
+	}
+}
+
+// onTheWay: something happened to a directory on the way to a root.
+func (w *Watcher) onTheWay(anchors []anchor, ev *inotify.Event) {
+	for _, a := range anchors {
+		if a.name == ev.Name && ev.Mask&anchorMask != 0 || ev.Mask&selfEvents != 0 {
+			w.roots[a.root].stale = true
+		}
+	}
+	if ev.Mask&inotify.Ignored != 0 {
+		delete(w.anchors, int32(ev.WD))
+	}
+}
+
+// selfEvent: a directory itself has moved or gone, or has lost its watch.
+func (w *Watcher) selfEvent(id int32, bits inotify.Mask) {
+	for _, n := range w.index.owners(id) {
+		w.again(n)
+		if bits&inotify.Ignored != 0 {
+			w.index.drop(n)
+			n.id = 0
+		}
+	}
+}
+
+// overflowed: events were lost. What was lost shows when the tree is compared with the disk, which must not begin
+// before the marker was read: until then more may be lost.
+func (w *Watcher) overflowed() {
+	w.health.overflows++
+	w.rescan("the kernel's event queue was full")
+	for i := range w.waits {
+		w.waits[i].read = true
+	}
+}
+
+// rescan compares everything with the disk.
+func (w *Watcher) rescan(why string) {
+	w.health.rescans++
+	w.log().Warn("changes may have been lost: comparing all folders with the disk", "reason", why)
+	w.everything(func(m *marks) { m.list, m.recovered = true, true })
+	for _, r := range w.roots {
+		r.stale = true
+	}
+}
+
+// barrier calls then when everything that has happened until now has been read and looked at.
+func (w *Watcher) barrier(then func()) {
+	b := barrier{then: then, read: true}
+	if w.conn != nil {
+		w.wakeReader()
+		if wd, err := w.conn.Barrier(); err == nil {
+			b.id, b.read = int32(wd), false
+		}
+	}
+	if b.read { // nothing tells: compare everything
+		w.everything(func(m *marks) { m.list = true })
+	}
+	w.waits = append(w.waits, b)
+}
+
+// wakeReader ends a storm's pause.
+func (w *Watcher) wakeReader() {
+	w.reading.until = time.Time{}
+	w.reading.lately = 0
+}
+
+// reached notes that a barrier's event was read.
+func (w *Watcher) reached(id int32) bool {
+	i := slices.IndexFunc(w.waits, func(b barrier) bool { return b.id == id && !b.read })
+	if i < 0 {
+		return false
+	}
+	w.waits[i].read = true
+	return true
+}

@@ -1,0 +1,561 @@
+package watch
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/watch/inotify"
+)
+
+// pairing is how long a removed name may turn out to have moved: the two halves of a rename come
+// up to 1.2 ms apart when several processes rename at once.
+const pairing = 10 * time.Millisecond
+
+// maxRounds bounds how long the reconciler runs after a tree that changes under its feet before it
+// lets others have their turn.
+const maxRounds = 40
+
+// job is the marks of one directory.
+type job struct {
+	node  *node
+	id    int32
+	marks *marks
+	depth int
+}
+
+// settle looks at all that is marked, and at what that shows to be wrong, until the tree is the disk.
+func (w *Watcher) settle() {
+	for range maxRounds {
+		w.resolveStale()
+		if len(w.dirty) == 0 {
+			break
+		}
+		w.round()
+	}
+	if len(w.dirty) > 0 {
+		w.wake(time.Now().Add(time.Millisecond))
+	}
+	w.bury(time.Now())
+}
+
+// round works off the marks of this moment, folders before what is in them.
+func (w *Watcher) round() {
+	marked := w.dirty
+	w.dirty = make(dirt)
+	jobs := w.jobs(marked)
+	w.survey(jobs)
+	for _, j := range jobs {
+		if len(j.marks.names) > 0 {
+			w.work(j)
+		}
+	}
+}
+
+func (w *Watcher) jobs(marked dirt) []job {
+	jobs := make([]job, 0, len(marked))
+	for id, m := range marked {
+		for _, n := range w.index.owners(id) {
+			switch top, depth := n.top(); {
+			case top.flags&isTop != 0:
+				jobs = append(jobs, job{n, id, m, depth})
+			case top.flags&inLimbo != 0:
+				w.parked.back(id, m)
+			}
+		}
+	}
+	slices.SortFunc(jobs, func(a, b job) int { return cmp.Or(cmp.Compare(a.depth, b.depth), cmp.Compare(a.id, b.id)) })
+	return jobs
+}
+
+// survey turns "list again" into names to look at.
+func (w *Watcher) survey(jobs []job) {
+	r := &rescan{ground: &w.ground}
+	var of []*job
+	for i := range jobs {
+		j := &jobs[i]
+		if !j.marks.list || j.node.flags&cyclic != 0 {
+			continue
+		}
+		r.quiet = r.quiet || j.marks.quiet
+		r.jobs = append(r.jobs, &survey{node: j.node})
+		of = append(of, j)
+	}
+	if len(of) <= inline {
+		for _, s := range r.jobs {
+			r.one(w.eye, s)
+		}
+	} else {
+		w.gather(r.run())
+	}
+	for i, s := range r.jobs {
+		w.surveyed(of[i], s)
+	}
+}
+
+func (w *Watcher) surveyed(j *job, s *survey) {
+	if s.err != nil {
+		w.stumble(*j, s.err)
+		j.marks = &marks{}
+		return
+	}
+	n := j.node
+	n.flags &^= unreadable | fresh
+	n.ctime = w.settled(s.ctime, n.dev)
+	if len(s.names) == 0 {
+		return
+	}
+	// Twins share their marks; what one directory's listing says is for one of them.
+	own := &marks{recovered: j.marks.recovered, quiet: j.marks.quiet, tries: j.marks.tries}
+	for name, k := range j.marks.names {
+		own.put(name, k)
+	}
+	found := mark{at: w.now, recovered: own.recovered, quiet: own.quiet}
+	for _, name := range s.names {
+		if k, known := own.names[name]; !known || k.bits == 0 {
+			own.put(name, k.merge(found))
+		}
+	}
+	j.marks = own
+}
+
+// settled is a directory's time of change, or 0 if it is so young that a further change may hide behind it.
+func (w *Watcher) settled(ctime int64, dev uint16) int64 {
+	if ctime > w.now.UnixNano()-w.at(dev).tick() {
+		return 0
+	}
+	return ctime
+}
+
+// work looks at the marked names of one directory.
+func (w *Watcher) work(j job) {
+	n := j.node
+	switch top, _ := n.top(); {
+	case top.flags&inLimbo != 0:
+		w.parked.back(j.id, j.marks)
+		return
+	case top.flags&isTop == 0 || n.id != j.id:
+		return
+	}
+	fd, err := w.pin(w.eye, n)
+	if err != nil {
+		w.stumble(j, err)
+		return
+	}
+	var ed edit
+	for _, name := range slices.Sorted(maps.Keys(j.marks.names)) {
+		w.look(spot{n, fd, name, &ed}, j.marks.names[name])
+	}
+	n.files.apply(&ed)
+	_ = w.close(fd)
+}
+
+// stumble puts the marks of a directory back that could not be looked at.
+func (w *Watcher) stumble(j job, err error) {
+	n, m := j.node, j.marks
+	var other foreign
+	if errors.As(err, &other) {
+		w.disown(other.id)
+	}
+	m.tries++
+	switch {
+	case errors.Is(err, errStale) || troubleOf(err) == absent:
+		if m.tries > maxRounds/2 {
+			w.later(w.now.Add(5*time.Millisecond), n, m)
+			return
+		}
+		if n.id != 0 {
+			w.dirty.back(n.id, m)
+		}
+		w.again(n)
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
+		n.flags |= unreadable
+		w.warnDenied(n)
+	default:
+		w.later(w.now.Add(50*time.Millisecond), n, m)
+	}
+}
+
+// again asks for a look at a directory's place in its parent.
+func (w *Watcher) again(n *node) {
+	for n.up != nil {
+		if n.up.id != 0 {
+			w.dirty.look(n.up.id, n.name, mark{at: w.now})
+			return
+		}
+		n = n.up
+	}
+	if n.flags&isTop != 0 {
+		w.roots[n.root].stale = true
+	}
+}
+
+// spot is a name in an open directory, and the edit that collects what becomes of its entries.
+type spot struct {
+	node *node
+	fd   int
+	name string
+	edit *edit
+}
+
+func (p spot) path() string { return p.node.pathOf(p.name) }
+
+// look compares one name with the disk.
+func (w *Watcher) look(p spot, k mark) {
+	single := p.node.flags&only != 0
+	if single && p.name != p.node.name {
+		return
+	}
+	err := w.eye.stat(p.fd, p.name)
+	switch {
+	case troubleOf(err) == absent:
+		w.lost(p, k)
+	case err != nil:
+		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+	case typeOf(w.eye.st.Mode) != Dir:
+		w.lookFile(p, k)
+	case single:
+		w.roots[p.node.root].stale = true
+	default:
+		w.lookDir(p, k)
+	}
+}
+
+// lost: nothing is at the name.
+func (w *Watcher) lost(p spot, k mark) {
+	c := p.node.child(p.name)
+	if c != nil {
+		w.detach(c, k)
+	}
+	i, known := p.node.files.find(p.name)
+	switch {
+	case known:
+		w.lostFile(p, i, k)
+	case c == nil:
+		w.nameless(p, k)
+	}
+}
+
+// nameless is for a file that was made with O_TMPFILE: its events come under "#" and its inode number, also
+// after it was given a name.
+func (w *Watcher) nameless(p spot, k mark) {
+	number, ok := strings.CutPrefix(p.name, "#")
+	ino, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil {
+		return
+	}
+	for i := range p.node.files.list {
+		if p.node.files.list[i].ino == ino {
+			p.name = p.node.files.name(i)
+			w.look(p, k)
+			return
+		}
+	}
+}
+
+// lookDir: a directory is at the name, and its stat is in the eye.
+func (w *Watcher) lookDir(p spot, k mark) {
+	if i, known := p.node.files.find(p.name); known {
+		w.lostFile(p, i, k)
+	}
+	top, _ := p.node.top()
+	if w.prune != nil && w.prune(int(top.root), p.path()) {
+		if c := p.node.child(p.name); c != nil {
+			w.detach(c, k)
+		}
+		return
+	}
+	fd, err := w.eye.openDir(p.fd, p.name, false)
+	if err != nil {
+		w.closedDir(p, k, err)
+		return
+	}
+	w.meet(p, k, fd, 0)
+}
+
+// closedDir: a directory is there, and cannot be opened.
+func (w *Watcher) closedDir(p spot, k mark, err error) {
+	c := p.node.child(p.name)
+	switch troubleOf(err) {
+	case absent: // it went between the two calls
+		w.suspect(p.node, p.name, k)
+	case denied:
+		if c == nil || c.ino != 0 && c.ino != w.eye.st.Ino {
+			c = w.replace(p, c, k)
+			c.flags |= fresh
+			c.ino, c.mode = w.eye.st.Ino, w.eye.st.Mode
+			w.enter(c)
+			w.tell(c, k, true, false)
+		}
+		c.flags |= unreadable
+		w.warnDenied(c)
+	default:
+		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+	}
+}
+
+// replace puts a new node at a name.
+func (w *Watcher) replace(p spot, old *node, k mark) *node {
+	if old != nil {
+		w.detach(old, k)
+	}
+	c := &node{name: p.name}
+	p.node.putDir(c)
+	return c
+}
+
+// meet finds out which directory it is that is open at fd, and takes fd over.
+func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
+	id, err := w.watchNew(p.node, fd)
+	if serr := w.eye.self(fd); serr != nil {
+		err = serr
+	}
+	if err != nil && troubleOf(err) == absent {
+		_ = w.close(fd)
+		w.suspect(p.node, p.name, k)
+		return
+	}
+	c := p.node.child(p.name)
+	if c != nil && w.isSame(c, id) {
+		w.stillHere(p, c, k, id)
+		_ = w.close(fd)
+		return
+	}
+	if m := w.elsewhere(p, id, k); m != nil {
+		_ = w.close(fd)
+		if c != nil {
+			w.detach(c, k)
+		}
+		w.attach(m, p, k, how)
+		return
+	}
+	c = w.replace(p, c, k)
+	c.id, c.flags = id, fresh|how
+	w.grow(c, fd, k)
+}
+
+// watchNew watches an open directory, unless watches are of no use.
+func (w *Watcher) watchNew(up *node, fd int) (int32, error) {
+	if w.silent {
+		return 0, nil
+	}
+	id, err := w.watch(fd)
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
+}
+
+// isSame tells whether the directory just met is node c; its stat is in the eye.
+func (w *Watcher) isSame(c *node, id int32) bool {
+	if c.id > 0 {
+		return c.id == id
+	}
+	return c.id < 0 && c.ino == w.eye.st.Ino
+}
+
+// stillHere: the directory at the name is the one that was there.
+func (w *Watcher) stillHere(p spot, c *node, k mark, id int32) {
+	if id > 0 && c.id < 0 {
+		w.rewatch(c, id)
+	}
+	if k.bits&inotify.Attrib != 0 || w.eye.st.Mode != c.mode && c.mode != 0 {
+		w.touchDir(p, k)
+	}
+	c.mode = w.eye.st.Mode
+	if c.flags&quiet != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0 {
+		w.tell(c, k, true, false)
+		_ = c.walk(func(n *node) bool { n.flags &^= quiet; return true })
+	}
+	if c.flags&(unreadable|fresh) != 0 && c.flags&cyclic == 0 {
+		w.dirty.of(c.id).list = true
+	}
+}
+
+// rewatch: a polled directory has a watch now.
+func (w *Watcher) rewatch(c *node, id int32) {
+	w.index.drop(c)
+	c.id = id
+	w.enter(c)
+	w.dirty.of(id).list = true
+}
+
+// elsewhere finds the node that the directory was, if it has left that place.
+func (w *Watcher) elsewhere(p spot, id int32, k mark) *node {
+	if id <= 0 {
+		return w.exiled(w.eye.st.Ino)
+	}
+	ino := w.eye.st.Ino
+	for _, m := range w.index.owners(id) {
+		top, _ := m.top()
+		switch {
+		case m == top && m.flags&isTop != 0:
+			continue // a root inside another
+		case p.node.within(m):
+			w.again(m)
+			continue
+		case top == m && m.flags&inLimbo != 0:
+			return m
+		case m.ino != ino && m.ino != 0:
+			continue
+		}
+		if fd, err := w.pin(w.eye, m); err == nil {
+			_ = w.close(fd)
+			continue
+		}
+		w.detach(m, k)
+		return m
+	}
+	return nil
+}
+
+// exiled finds a polled directory that has just been taken off, by its inode.
+func (w *Watcher) exiled(ino uint64) *node {
+	for _, x := range w.limbo {
+		if x.node.id < 0 && x.node.ino == ino {
+			return x.node
+		}
+	}
+	return nil
+}
+
+// detach takes a subtree off. It is in limbo until it turns up elsewhere or its time is over.
+func (w *Watcher) detach(c *node, k mark) {
+	until := time.Time{}
+	if k.bits&inotify.MovedFrom != 0 {
+		until = w.now.Add(pairing)
+		w.wake(until)
+	}
+	if !k.quiet {
+		w.tellGone(c, k, until)
+	}
+	c.up.dropDir(c)
+	c.flags |= inLimbo
+	w.limbo = append(w.limbo, exile{c, until})
+}
+
+// attach puts a subtree from limbo to its new place.
+func (w *Watcher) attach(m *node, p spot, k mark, how flags) {
+	w.limbo = slices.DeleteFunc(w.limbo, func(x exile) bool { return x.node == m })
+	m.flags = m.flags&^(inLimbo|viaLink) | how
+	m.name = p.name
+	p.node.putDir(m)
+	w.tell(m, k, true, true)
+	_ = m.walk(func(n *node) bool {
+		if marks, waits := w.parked[n.id]; waits {
+			w.dirty.back(n.id, marks)
+			delete(w.parked, n.id)
+		}
+		if w.prune != nil || w.skip != nil { // other rules may hold at the new place
+			m := w.dirty.of(n.id)
+			m.list = true
+			n.ctime = 0
+		}
+		return true
+	})
+}
+
+// exile is a subtree in limbo.
+type exile struct {
+	node  *node
+	until time.Time
+}
+
+// bury gives back what is in limbo and was not found in time. The zero time: all of it.
+func (w *Watcher) bury(now time.Time) {
+	w.limbo = slices.DeleteFunc(w.limbo, func(x exile) bool {
+		if !now.IsZero() && x.until.After(now) {
+			return false
+		}
+		w.giveBack(x.node)
+		return true
+	})
+	if len(w.limbo) == 0 {
+		clear(w.parked)
+	}
+	w.set.release(now)
+}
+
+// giveBack ends the watches of a subtree.
+func (w *Watcher) giveBack(top *node) {
+	top.flags |= isDead
+	_ = top.walk(func(n *node) bool {
+		w.unlink(n)
+		id := n.id
+		if id != 0 && w.index.drop(n) {
+			w.disown(id)
+		}
+		n.id = 0
+		return true
+	})
+}
+
+// disown removes a watch that nobody needs.
+func (w *Watcher) disown(id int32) {
+	if id <= 0 || w.index.get(id) != nil || len(w.anchors[id]) > 0 {
+		return
+	}
+	_ = w.unwatch(id) // it may be gone already, and that is what is wanted
+}
+
+// grow crawls a new directory and what is in it.
+func (w *Watcher) grow(c *node, fd int, k mark) {
+	if k.quiet {
+		c.flags |= quiet
+	}
+	crawl := newCrawl(&w.ground)
+	crawl.stack = append(crawl.stack, visit{node: c, fd: fd})
+	w.harvest(crawl)
+	w.tell(c, k, true, false)
+}
+
+// harvest runs a crawl and enters what it found.
+func (w *Watcher) harvest(c *crawl) {
+	if !c.small(w.eye) {
+		w.gather(c.run())
+	}
+	h := &c.total
+	for _, n := range h.nodes {
+		w.enter(n)
+	}
+	for _, n := range h.again {
+		w.again(n)
+	}
+	for _, n := range h.denied {
+		w.warnDenied(n)
+	}
+	for _, l := range h.links {
+		w.link(l.node, l.name)
+	}
+	w.faulty(h.faults)
+}
+
+// enter puts a node into the index. A directory that is known elsewhere has moved, or is seen in two
+// places; a look at the places tells.
+func (w *Watcher) enter(n *node) {
+	if n.id == 0 {
+		w.lastPolled--
+		n.id = w.lastPolled
+	}
+	if w.index.add(n) {
+		return
+	}
+	for _, twin := range w.index.owners(n.id) {
+		w.again(twin)
+	}
+}
+
+// suspect asks for another look at a name in a later round.
+func (w *Watcher) suspect(n *node, name string, k mark) {
+	if n.id == 0 {
+		w.again(n)
+		return
+	}
+	w.dirty.look(n.id, name, k)
+}
