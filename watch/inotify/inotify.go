@@ -41,6 +41,7 @@ type Conn struct {
 	file    *os.File
 	raw     syscall.RawConn
 	buffers sync.Pool // of *Buffer, for the readers that bring none
+	adds    sync.Pool // of *adding
 	barrier barrier
 
 	closing  sync.Once
@@ -123,15 +124,14 @@ func newConn(fd int, sys Syscalls) (*Conn, error) {
 	}
 	c := &Conn{sys: sys, file: file, raw: raw}
 	c.buffers.New = func() any { return new(Buffer) }
+	c.adds.New = func() any { return newAdding(c) }
 	return c, nil
 }
 
 // control calls f with the descriptor, which Close does not close meanwhile (nor may its number be given to another).
 func (c *Conn) control(f func(fd int) (int, error)) (n int, err error) {
-	closed := c.raw.Control(func(fd uintptr) {
-		n, err = retry(func() (int, error) { return f(int(fd)) })
-	})
-	if closed != nil {
+	call := func(fd uintptr) { n, err = retry(func() (int, error) { return f(int(fd)) }) }
+	if c.raw.Control(call) != nil {
 		return -1, os.ErrClosed
 	}
 	return n, err

@@ -46,6 +46,7 @@ func add(t testing.TB, c *Conn, path string, mask Mask) WD {
 // noLeaks fails the test if at its end, after the clean-ups registered later, it has more descriptors or goroutines.
 func noLeaks(t testing.TB) {
 	t.Helper()
+	startPoller(t)
 	files, goroutines := descriptorsOpen(t), runtime.NumGoroutine()
 	t.Cleanup(func() {
 		if n := descriptorsOpen(t); n > files {
@@ -59,6 +60,14 @@ func noLeaks(t testing.TB) {
 			}
 		}
 	})
+}
+
+// startPoller makes the runtime open the descriptors that it keeps for its poller.
+func startPoller(t testing.TB) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	must(t, err)
+	must(t, errors.Join(r.Close(), w.Close()))
 }
 
 func descriptorsOpen(t testing.TB) int {

@@ -110,6 +110,17 @@ func (w watched) name(wd WD) string {
 	return fmt.Sprintf("wd%d", wd)
 }
 
+// byWatch sorts a story by its watches, keeping what each of them told in order.
+func byWatch(story string) string {
+	lines := slices.Collect(strings.Lines(story))
+	slices.SortStableFunc(lines, func(a, b string) int {
+		a, _, _ = strings.Cut(a, " ")
+		b, _, _ = strings.Cut(b, " ")
+		return strings.Compare(a, b)
+	})
+	return strings.Join(lines, "")
+}
+
 // plain removes the indentation that a story has in the source.
 func plain(story string) string {
 	var lines strings.Builder
@@ -131,7 +142,7 @@ func TestKernel(t *testing.T) {
 		setup func(s sandbox)
 		watch []string
 		do    func(s sandbox)
-		want  string
+		want  string // where a removal is told to the inode and to its folder, kernels differ in which comes first
 	}{
 		// One event of each kind.
 		{"reading a file", func(s sandbox) { s.append("foo.bar", "x") }, []string{". access"},
@@ -229,6 +240,20 @@ func TestKernel(t *testing.T) {
 			 f IN_DELETE_SELF
 			 f IN_IGNORED
 			 . IN_DELETE f`},
+		{"a watched file replaced by a rename loses its watch", func(s sandbox) { s.touch("f", "tmp") }, []string{"f"},
+			func(s sandbox) { s.rename("tmp", "f") },
+			`f IN_ATTRIB
+			 f IN_DELETE_SELF
+			 f IN_IGNORED`},
+		{"a watched file renamed keeps its watch", func(s sandbox) { s.touch("f") }, []string{"f"},
+			func(s sandbox) { s.rename("f", "g"); s.append("g", "x"); s.rename("g", "f") },
+			`f IN_MOVE_SELF
+			 f IN_MODIFY
+			 f IN_CLOSE_WRITE
+			 f IN_MOVE_SELF`},
+		{"a file cut short", func(s sandbox) { s.append("f", "content") }, []string{"."},
+			func(s sandbox) { s.must(os.Truncate(s.path("f"), 3)) },
+			`. IN_MODIFY f`},
 		{"touch of an old file", func(s sandbox) { s.touch("f") }, []string{"."},
 			func(s sandbox) {
 				f := s.open("f", os.O_WRONLY)
@@ -354,7 +379,8 @@ func TestKernel(t *testing.T) {
 				w.names[add(t, w.conn, s.path(path), mask)] = path
 			}
 			test.do(s)
-			if got, want := w.story(upToBarrier(t, w.conn)), plain(test.want); got != want {
+			got, want := w.story(upToBarrier(t, w.conn)), plain(test.want)
+			if got != want && !(strings.Contains(want, "IN_IGNORED") && byWatch(got) == byWatch(want)) {
 				t.Errorf("got:\n%swant:\n%s", got, want)
 			}
 		})

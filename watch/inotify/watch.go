@@ -152,11 +152,36 @@ func (c *Conn) add(op, path string, asked, mask Mask) (WD, error) {
 	if err := check(op, path, asked); err != nil {
 		return NoWD, err
 	}
-	wd, err := c.control(func(fd int) (int, error) { return c.sys.Add(fd, path, uint32(mask)) })
-	if err != nil {
-		return NoWD, newError(op, path, NoWD, err)
+	a := c.adds.Get().(*adding)
+	defer c.adds.Put(a)
+	a.path, a.mask = path, uint32(mask)
+	if c.raw.Control(a.run) != nil {
+		return NoWD, newError(op, path, NoWD, os.ErrClosed)
 	}
-	return WD(wd), nil
+	if a.err != nil {
+		return NoWD, newError(op, path, NoWD, a.err)
+	}
+	return WD(a.wd), nil
+}
+
+// adding is one call of inotify_add_watch. It is used again and again, because a tree needs one for each of its
+// folders, and what control makes anew for each call would be most of the garbage of a crawl.
+type adding struct {
+	conn *Conn
+	path string
+	mask uint32
+	run  func(fd uintptr)
+
+	wd  int
+	err error
+}
+
+func newAdding(c *Conn) *adding {
+	a := &adding{conn: c}
+	a.run = func(fd uintptr) {
+		a.wd, a.err = retry(func() (int, error) { return a.conn.sys.Add(int(fd), a.path, a.mask) })
+	}
+	return a
 }
 
 func check(op, path string, mask Mask) error {
