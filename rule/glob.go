@@ -32,7 +32,8 @@ const (
 	tail                 // prefix + "**/*" + suffix: the last element ends in suffix
 	under                // prefix + "**": prefix is "a/b/"; a/b itself matches too
 	oneStar              // prefix + "*" + suffix, the star without a slash
-	anyOther             // doublestar, after a look at prefix and suffix
+	within               // prefix + "**/" + inner + "/**": inner are elements of the path, anywhere below prefix
+	anyOther             // doublestar, after a look at prefix, suffix and inner
 )
 
 // alt is a glob without braces.
@@ -40,6 +41,7 @@ type alt struct {
 	kind           kind
 	text           string // what doublestar would match
 	prefix, suffix string // literal bytes at the start and end of every path that matches
+	inner          string // literal bytes within every path that matches; for within and anyOther
 	segments       []segment
 	open           bool // segments end before the text does: anything may follow
 }
@@ -154,8 +156,37 @@ func (a *alt) match(path string) bool {
 		return middle == "" || middle[len(middle)-1] == '/'
 	case oneStar:
 		return strings.IndexByte(middle, '/') < 0
+	case within:
+		return hasElements(middle, a.inner)
 	}
-	return doublestar.MatchUnvalidated(a.text, path)
+	return strings.Contains(path, a.inner) && doublestar.MatchUnvalidated(a.text, path)
+}
+
+// folder returns the literal folders that every match is in or is, with a
+// trailing slash; empty if there are none.
+func (a *alt) folder() string {
+	return a.prefix[:strings.LastIndexByte(a.prefix, '/')+1]
+}
+
+// wholeName reports whether suffix ends in a whole element.
+func (a *alt) wholeName() bool {
+	last := len(a.segments) - 1
+	return !a.open && last >= 0 && a.segments[last].kind == literal
+}
+
+// hasElements reports whether inner stands in path between slashes or ends.
+func hasElements(path, inner string) bool {
+	for from := 0; ; from++ {
+		i := strings.Index(path[from:], inner)
+		if i < 0 {
+			return false
+		}
+		from += i
+		end := from + len(inner)
+		if (from == 0 || path[from-1] == '/') && (end == len(path) || path[end] == '/') {
+			return true
+		}
+	}
 }
 
 // settles reports whether a match is one with the braces in place too. Where the

@@ -336,6 +336,7 @@ func (a *alt) classify() {
 		return
 	}
 	rest := a.segments[n:]
+	a.findLiterals(rest)
 	switch {
 	case len(rest) == 0:
 		a.kind, a.prefix = exact, strings.TrimSuffix(a.prefix, "/")
@@ -369,10 +370,39 @@ func (a *alt) classifyStars(rest []segment) {
 		a.kind, a.suffix = name, end
 		return
 	}
-	before, after, ok := singleStar(rest[0].text)
-	if len(rest) == 1 && rest[0].kind == wild && ok && before == "" {
-		a.kind, a.suffix = tail, after
+	last := len(rest) - 1
+	inner, literals := joinLiterals(rest[:last])
+	switch {
+	case last > 0 && literals && rest[last].kind == doubleStar:
+		a.kind, a.inner = within, inner
+	case last == 0 && rest[0].kind == wild:
+		if before, after, ok := singleStar(rest[0].text); ok && before == "" {
+			a.kind, a.suffix = tail, after
+		}
 	}
+}
+
+// findLiterals looks for literal bytes that doublestar need not be asked without.
+func (a *alt) findLiterals(rest []segment) {
+	for i, s := range rest {
+		if s.kind == literal && len(s.text) > len(a.inner) {
+			a.inner = s.text
+		}
+		if s.kind != doubleStar && i == len(rest)-1 {
+			a.suffix = s.text[s.literalTail():]
+		}
+	}
+}
+
+// literalTail says where the literal bytes at the segment's end begin.
+func (s *segment) literalTail() int {
+	if s.kind == literal {
+		return 0
+	}
+	if strings.Contains(s.text, `\`) {
+		return len(s.text)
+	}
+	return strings.LastIndexAny(s.text, "*?]") + 1
 }
 
 func joinLiterals(segments []segment) (joined string, ok bool) {

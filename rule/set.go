@@ -188,19 +188,3 @@ func (s *Set) explainPrune(dir string) Verdict {
 	}
 	return Verdict{Decision: Pruned, At: dir, Text: "no rule can match anything below " + dir}
 }
-
-// index finds the rules whose globs match a path.
-type index struct {
-	rules []*Rule
-}
-
-func newIndex(rules []*Rule) index { return index{rules: rules} }
-
-func (x *index) match(dst []int, path string) []int {
-	for i, r := range x.rules {
-		if r.wants(path) {
-			dst = append(dst, i)
-		}
-	}
-	return dst
-}
