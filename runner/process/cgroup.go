@@ -18,7 +18,8 @@ type cgroups struct {
 	mount string // where the hierarchy is mounted
 	root  string // which of its directories that is
 	base  string
-	next  chan *cgroupDir
+	next  chan *cgroupDir // one for each that wants
+	wants chan struct{}
 	gone  chan string
 	quit  chan struct{}
 	ended chan struct{}
@@ -53,7 +54,7 @@ func findCgroup() (*cgroups, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroups{next: make(chan *cgroupDir), gone: make(chan string, 64), quit: make(chan struct{}), ended: make(chan struct{})}
+	c := &cgroups{next: make(chan *cgroupDir), wants: make(chan struct{}), gone: make(chan string, 64), quit: make(chan struct{}), ended: make(chan struct{})}
 	for line := range strings.SplitSeq(string(info), "\n") {
 		before, after, ok := strings.Cut(line, " - ")
 		fields := strings.Fields(before)
@@ -110,9 +111,7 @@ func (c *cgroups) procs(dir string) []int {
 	return pids
 }
 
-// kill sends SIGKILL to everybody in a cgroup and below, fork bombs included. Kernels before 5.14 cannot.
-func (c *cgroups) kill(dir string) { killCgroup(dir) }
-
+// killCgroup sends SIGKILL to everybody in a cgroup and below, fork bombs included. Kernels before 5.14 cannot.
 func killCgroup(dir string) error {
 	fd, err := unix.Open(dir+"/cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -123,11 +122,12 @@ func killCgroup(dir string) error {
 	return err
 }
 
-// take hands out the directory that is ready; nil: none is (yet), and waiting is not worth it.
+// take hands out an empty directory, mostly one that is ready; nil: none can be made.
 func (c *cgroups) take() *cgroupDir {
 	if c == nil {
 		return nil
 	}
+	c.wants <- struct{}{}
 	return <-c.next
 }
 
@@ -146,27 +146,40 @@ func (c *cgroups) close() {
 	<-c.ended
 }
 
+// idle is how long after a start or an end the housekeeping waits: the kernel's cgroup lock would hold up the fork.
+const idle = 10 * time.Millisecond
+
 // housekeeping makes and removes directories until close.
 func (c *cgroups) housekeeping() {
 	defer close(c.ended)
 	var old []string
-	dir := c.make(0)
-	retry := time.NewTimer(time.Hour)
-	defer retry.Stop()
-	for n := 1; ; {
+	var ready *cgroupDir
+	made := 0
+	chores := time.NewTimer(0)
+	defer chores.Stop()
+	for {
 		select {
-		case c.next <- dir:
-			dir = c.make(n)
-			n++
+		case <-c.wants:
+			if ready == nil {
+				ready = c.make(made)
+				made++
+			}
+			c.next <- ready
+			ready = nil
+			chores.Reset(idle)
 		case path := <-c.gone:
 			old = append(old, path)
-			retry.Reset(10 * time.Millisecond) // off the path of the next start
-		case <-retry.C:
+			chores.Reset(idle)
+		case <-chores.C:
 			if old = removeDirs(old); len(old) > 0 {
-				retry.Reset(100 * time.Millisecond)
+				chores.Reset(10 * idle)
+			}
+			if ready == nil {
+				ready = c.make(made)
+				made++
 			}
 		case <-c.quit:
-			c.leave(dir, old)
+			c.leave(ready, old)
 			return
 		}
 	}

@@ -2,7 +2,6 @@ package process
 
 import (
 	"runtime"
-	"slices"
 	"syscall"
 	"time"
 
@@ -262,7 +261,7 @@ func (h *Host) finish(t *Tree) {
 	case !sure:
 		t.look = time.Now().Add(lookAgain)
 	case len(left) == 0:
-		h.over(t)
+		h.over(t, nil)
 	case t.phase == running:
 		h.leftovers(t)
 	case t.phase == killing:
@@ -299,11 +298,11 @@ func (h *Host) orphansOf(t *Tree) (left []Proc, sure bool) {
 func (h *Host) leftovers(t *Tree) {
 	switch t.spec.Leftovers {
 	case LeaveAll:
-		h.over(t)
+		h.over(t, h.members(t))
 	case LeaveDaemons:
 		t.phase = clearing
 		t.deadline = time.Now().Add(stuckAfter)
-		if in := h.inSession(t); len(in) > 0 {
+		if in, _ := h.bySession(t); len(in) > 0 {
 			h.emit(Event{Kind: Swept, Tree: t, Procs: described(in)})
 		}
 		h.clear(t)
@@ -313,29 +312,35 @@ func (h *Host) leftovers(t *Tree) {
 	}
 }
 
-// inSession are the members that did not leave the run's session; for a foreground job, which shares ours, its group.
-func (h *Host) inSession(t *Tree) []Proc {
-	return slices.DeleteFunc(h.members(t), func(p Proc) bool {
-		return p.Session != t.pid && !(t.job && p.Group == t.pid)
-	})
+// bySession parts the members that did not leave the run's session (for a foreground job, which shares ours, its group)
+// from those that did.
+func (h *Host) bySession(t *Tree) (in, out []Proc) {
+	for _, p := range h.members(t) {
+		if p.Session == t.pid || t.job && p.Group == t.pid {
+			in = append(in, p)
+		} else {
+			out = append(out, p)
+		}
+	}
+	return in, out
 }
 
 // clear kills what is left of the session, and ends the run when that is nothing.
 func (h *Host) clear(t *Tree) {
-	in := h.inSession(t)
+	in, out := h.bySession(t)
 	if len(in) == 0 {
-		h.over(t)
+		h.over(t, out)
 		return
 	}
 	h.send(in, unix.SIGKILL)
 	t.look = time.Now().Add(sweepAgain)
 }
 
-// over ends the run. What is left of it now is left on purpose.
-func (h *Host) over(t *Tree) {
+// over ends the run. What is left of it is left on purpose.
+func (h *Host) over(t *Tree, left []Proc) {
 	t.phase, t.deadline, t.look = over, time.Time{}, time.Time{}
 	h.takeTerminal(t)
-	if left := h.members(t); len(left) > 0 {
+	if len(left) > 0 {
 		h.emit(Event{Kind: Left, Tree: t, Procs: described(left)})
 		h.guardian.spare(t)
 	} else {

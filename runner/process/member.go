@@ -145,18 +145,17 @@ func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
 	return procs
 }
 
-// signal sends sig once to each member: to the leader's group as one, while the unreaped leader holds its number, to the
-// others one by one.
-func (h *Host) signal(t *Tree, sig unix.Signal) {
-	procs := h.members(t)
+// signal sends sig once to each of the members: to the leader's group as one, while the unreaped leader holds its number, to
+// the others one by one.
+func (h *Host) signal(t *Tree, procs []Proc, sig unix.Signal) {
 	if t.reaped {
 		h.send(procs, sig)
 		return
 	}
 	unix.Kill(-t.pid, sig)
-	for _, p := range procs {
-		if p.Group != t.pid {
-			h.send([]Proc{p}, sig)
+	for i := range procs {
+		if procs[i].Group != t.pid {
+			h.send(procs[i:i+1], sig)
 		}
 	}
 }

@@ -12,71 +12,52 @@ import (
 func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
 	switch {
 	case t.phase == over:
+	case t.phase == killing: // nothing is stronger
 	case grace <= 0 || sig == unix.SIGKILL:
 		h.beginKill(t)
-		h.settle()
-	case t.phase == killing:
 	default:
 		h.ask(t, sig, time.Now().Add(grace))
-		h.settle()
 	}
 }
 
 // ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
 func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
-	h.remember(t)
-	h.signal(t, sig)
-	h.signal(t, unix.SIGCONT)
+	procs := h.members(t)
+	t.remember(procs)
+	h.signal(t, procs, sig)
+	h.signal(t, procs, unix.SIGCONT)
 	if t.phase != stopping || deadline.Before(t.deadline) {
 		t.deadline = deadline
 	}
 	t.phase = stopping
 }
 
-// beginKill makes the rest of the run's life short.
+// beginKill makes the rest of the run's life short. The group goes first, and mostly that was everybody: the whole of
+// cgroup.kill takes longer than the death of a group.
 func (h *Host) beginKill(t *Tree) {
-	if t.phase != killing {
-		t.phase = killing
-		t.deadline = time.Now().Add(stuckAfter)
-		if t.cgroup == "" {
-			h.remember(t)
-		}
-		if !t.reaped && h.killGroup(t) {
-			return
-		}
-	}
-	h.killAll(t)
-}
-
-// killGroup kills the group of an unreaped leader, and tells whether that was everybody: the whole of cgroup.kill takes
-// longer than the death of a group.
-func (h *Host) killGroup(t *Tree) bool {
 	procs := h.members(t)
-	unix.Kill(-t.pid, unix.SIGKILL)
-	for _, p := range procs {
-		if p.Group != t.pid {
-			return false
-		}
-	}
-	t.look = time.Now().Add(sweepAgain) // somebody may have been forked between list and kill
-	return true
+	t.remember(procs)
+	t.phase = killing
+	t.deadline = time.Now().Add(stuckAfter)
+	t.look = time.Now().Add(sweepAgain) // somebody may be forked between list and kill
+	h.signal(t, procs, unix.SIGKILL)
 }
 
-// killAll sends SIGKILL to all members. It is repeated until the run is over, as members may fork meanwhile.
+// killAll is repeated until the run is over, as members may fork while they are killed.
 func (h *Host) killAll(t *Tree) {
 	if t.cgroup != "" {
-		h.cgroups.kill(t.cgroup)
+		killCgroup(t.cgroup)
 	}
-	h.signal(t, unix.SIGKILL)
+	h.signal(t, h.members(t), unix.SIGKILL)
 	t.look = time.Now().Add(sweepAgain)
 }
 
 // remember takes the snapshot by which members are known again that have no other evidence when they are orphaned.
-func (h *Host) remember(t *Tree) {
+func (t *Tree) remember(procs []Proc) {
 	if t.known == nil {
-		t.known = map[int]uint64{}
+		t.known = make(map[int]uint64, len(procs))
 	}
-	for _, p := range h.members(t) {
+	for _, p := range procs {
 		t.known[p.PID] = p.Start
 	}
 }
@@ -85,7 +66,7 @@ func (h *Host) remember(t *Tree) {
 func (h *Host) beginClose() {
 	h.closing = true
 	for _, t := range h.trees {
-		if t.phase != over {
+		if t.phase < killing {
 			h.beginKill(t)
 		}
 	}

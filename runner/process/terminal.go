@@ -185,7 +185,7 @@ func (h *Host) Resume() {
 			}
 			t.postpone(away)
 			h.giveTerminal(t)
-			h.signal(t, unix.SIGCONT)
+			h.signal(t, h.members(t), unix.SIGCONT)
 		}
 	})
 }
