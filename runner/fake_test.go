@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +19,15 @@ type pretend struct {
 	scripts map[string]script
 	files   []string
 
+	onStart, onEnd map[string]func(at time.Time) // called by the run
+
 	mu    sync.Mutex
 	runs  map[RunID]*pretended
 	log   []string
 	began time.Time
 	pid   int
 	wg    sync.WaitGroup
+	hooks sync.WaitGroup
 }
 
 // script is what a pretended run does.
@@ -97,6 +101,7 @@ func (p *pretend) play(r *pretended, s script, pid int) {
 		return
 	}
 	p.reports <- Report{Kind: Started, Run: id, PID: pid}
+	p.hook(p.onStart, name)
 	var life, readiness, refusal, killed <-chan time.Time
 	if s.lasts > 0 {
 		life = time.After(s.lasts)
@@ -136,8 +141,36 @@ func (p *pretend) finish(name string, r *pretended, end Report) {
 	p.mu.Lock()
 	r.over = true
 	p.mu.Unlock()
+	p.hook(p.onEnd, name)
 	p.reports <- Report{Kind: Exited, Run: end.Run, Exit: end.Exit, Signal: end.Signal}
 	p.reports <- end
+}
+
+// hook calls what a test wants to happen at this moment, on its own goroutine.
+func (p *pretend) hook(hooks map[string]func(time.Time), name string) {
+	p.mu.Lock()
+	f := hooks[name]
+	p.mu.Unlock()
+	if f == nil {
+		return
+	}
+	p.hooks.Add(1)
+	go func() {
+		defer p.hooks.Done()
+		f(time.Now())
+	}()
+}
+
+func (b *bench) onStart(rule string, f func(time.Time)) { b.hooked(&b.host.onStart, rule, f) }
+func (b *bench) after(rule string, f func(time.Time))   { b.hooked(&b.host.onEnd, rule, f) }
+
+func (b *bench) hooked(hooks *map[string]func(time.Time), rule string, f func(time.Time)) {
+	b.host.mu.Lock()
+	defer b.host.mu.Unlock()
+	if *hooks == nil {
+		*hooks = make(map[string]func(time.Time))
+	}
+	(*hooks)[rule] = f
 }
 
 func (p *pretend) get(id RunID) *pretended {
@@ -174,18 +207,18 @@ func (p *pretend) List(rule string, token uint64) {
 
 // bench runs a Runner over a pretended host inside a synctest bubble.
 type bench struct {
-	t      *testing.T
-	host   *pretend
-	runner *Runner
-	waves  chan Wave
-	marks  chan uint64
-	done   chan Result
-	began  time.Time
-	quiet  time.Duration // after which a mark comes back
+	t       *testing.T
+	host    *pretend
+	runner  *Runner
+	waves   chan Wave
+	marks   chan uint64
+	done    chan Result
+	watched chan struct{} // closed when watch is done
+	began   time.Time
+	delay   time.Duration // after which a mark comes back
 
 	mu     sync.Mutex
 	events []Event
-	feed   func(rule string, start time.Time) []Trigger // what a run of the rule writes, at its end
 }
 
 // newBench starts the rules with their scripts. Marks come back at once.
@@ -196,7 +229,7 @@ func newBench(t *testing.T, scripts map[string]script, rules ...Rule) *bench {
 func newBenchWith(t *testing.T, opt Options, scripts map[string]script, rules ...Rule) *bench {
 	b := &bench{
 		t: t, host: newPretend(scripts), waves: make(chan Wave), marks: make(chan uint64, 1000),
-		done: make(chan Result, 1), began: time.Now(),
+		done: make(chan Result, 1), watched: make(chan struct{}), began: time.Now(),
 	}
 	opt.Host, opt.Rules, opt.Events = b.host, rules, b.event
 	opt.Mark = func(id uint64) { b.marks <- id }
@@ -219,8 +252,10 @@ func (b *bench) event(e Event) {
 
 // watch gives marks back after what came before them.
 func (b *bench) watch() {
+	defer close(b.watched)
 	for id := range b.marks {
 		at := time.Now()
+		time.Sleep(b.delay)
 		select {
 		case b.waves <- Wave{Marks: []Mark{{ID: id, Time: at}}}:
 		case <-b.runner.closed:
@@ -239,8 +274,15 @@ func (b *bench) change(c Change, rules ...string) {
 	for _, r := range rules {
 		w.Triggers = append(w.Triggers, Trigger{Rule: r, Changes: []Change{c}, First: c.Time, Last: c.Time})
 	}
-	b.waves <- w
+	b.send(w)
 	synctest.Wait()
+}
+
+func (b *bench) send(w Wave) {
+	select {
+	case b.waves <- w:
+	case <-b.runner.closed:
+	}
 }
 
 // sleep lets time pass and everything that is due happen.
@@ -313,5 +355,10 @@ func (b *bench) find(kind EventKind, rule string) (Event, bool) {
 func (b *bench) end() Result {
 	b.t.Helper()
 	b.runner.Do(b.t.Context(), Request{Verb: DoQuit})
-	return <-b.done
+	res := <-b.done
+	<-b.watched
+	b.host.hooks.Wait()
+	return res
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }

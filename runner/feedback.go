@@ -14,8 +14,10 @@ import (
 // change comes only after its next run, a user's comes when it likes.
 const (
 	strikesToDoubt = 3
-	firstDoubt     = 500 * time.Millisecond // doubled each time
-	doubtsToProof  = 5
+	// That other rules ran tells less, and users save while the tests run.
+	strikesOfCircle = 6
+	firstDoubt      = 500 * time.Millisecond // doubled each time
+	doubtsToProof   = 5
 
 	// A service runs always, so that a change during its run says nothing. What
 	// it writes when it starts and ends does: from its start until it is ready,
@@ -40,8 +42,10 @@ type span struct {
 	ancestors map[string]bool
 }
 
+// contains tells whether a change seen then was made in the span. One of the very
+// moment that it began at is what began it.
 func (s *span) contains(t time.Time) bool {
-	return !t.Before(s.start) && (s.open || !t.After(s.end))
+	return t.After(s.start) && (s.open || !t.After(s.end))
 }
 
 func (s *span) overlaps(from, to time.Time) bool {
@@ -228,7 +232,7 @@ func (j *job) originOf(c Change, mine, circle []*span) (origin, *span) {
 			return circled, s
 		}
 	}
-	if j.service() && j.cur != nil && !c.Time.Before(j.cur.begun) && c.Time.Sub(j.cur.begun) <= serviceYouth {
+	if age := c.Time.Sub(j.begun); j.service() && !j.begun.IsZero() && age > 0 && age <= serviceYouth {
 		return young, nil
 	}
 	return foreign, nil
@@ -240,8 +244,10 @@ func (m *machine) doubtful(j *job) bool {
 	if l.strikes < strikesToDoubt {
 		return false
 	}
-	switch o, _ := m.origin(j); o {
-	case foreign, neutral:
+	switch o, _ := m.origin(j); {
+	case o == foreign || o == neutral:
+		return false
+	case o == circled && l.strikes < strikesOfCircle:
 		return false
 	}
 	return l.held || l.until.IsZero() || m.now.Before(l.until)

@@ -33,6 +33,7 @@ type job struct {
 	marks map[uint64]bool // barriers to come back before the next start
 	spans []*span
 	loop  suspicion
+	begun time.Time // the last round
 
 	fails   int // ends in a row, for the back-off
 	crashes []time.Time

@@ -239,6 +239,7 @@ func (m *machine) goStale(j *job) {
 // begin takes the rule's dirt and starts what it asks for.
 func (m *machine) begin(j *job) *round {
 	m.weigh(j)
+	j.begun = m.now
 	d := j.back
 	d.add(j.dirt)
 	j.dirt, j.back, j.stale = dirt{}, dirt{}, stale{}
