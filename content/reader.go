@@ -1,0 +1,216 @@
+package content
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
+)
+
+// overhead is what a look costs beside the bytes of the file, in bytes of the budget: opening a file takes about as long as reading so many.
+const overhead = 16 << 10
+
+// Options bound a [Reader]. Zero fields take the defaults.
+type Options struct {
+	// MaxSize is the size in bytes above which a file is not read; 16 MiB.
+	MaxSize int64
+	// Rate is how many bytes may be read in a second on average; 64 MiB. Half a second's worth may be read at once, if that is enough for
+	// one file of MaxSize. Each file costs 16 KiB more than its size.
+	Rate int64
+}
+
+// Reader hashes files within a budget.
+type Reader struct {
+	maxSize, rate int64
+	left          int64 // of the budget, at the time of filled
+	filled        time.Time
+	buf           []byte
+	digest        *xxhash.Digest
+}
+
+// NewReader returns a reader whose budget is full.
+func NewReader(opts Options) *Reader {
+	r := &Reader{maxSize: opts.MaxSize, rate: opts.Rate, digest: xxhash.New(), buf: make([]byte, 64<<10), filled: time.Now()}
+	if r.maxSize <= 0 {
+		r.maxSize = 16 << 20
+	}
+	if r.rate <= 0 {
+		r.rate = 64 << 20
+	}
+	r.left = r.burst()
+	return r
+}
+
+// look is what was found at a path.
+type look struct {
+	stamp
+	exists bool
+	racy   bool // so soon after the last change that the next one may leave the stamp as it is
+	sum    uint64
+}
+
+// stamp is what a change of a file changes, unless it is racy.
+type stamp struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime int64 // ns
+}
+
+var (
+	errBudget = errors.New("over budget")
+	errLarge  = errors.New("too large")
+	errKind   = errors.New("neither a plain file nor a link")
+	errMoving = errors.New("changed while it was read")
+)
+
+// look reads the file, or takes the sum of the last look if the stamp says that nothing has happened. With errMoving, the stamp is that of
+// the end of the reading.
+func (r *Reader) look(path string, last look) (look, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Lstat(path, &st) }); err != nil {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			return look{}, nil
+		}
+		return look{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	now := look{stamp: stampOf(&st), exists: true}
+	if last.exists && !last.racy && now.stamp == last.stamp {
+		return last, nil
+	}
+	now.racy = racy(st.Ctim, time.Now())
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return r.file(path, now)
+	case unix.S_IFLNK:
+		return r.link(path, now)
+	}
+	return look{}, fmt.Errorf("look at %s: %w", path, errKind)
+}
+
+// file hashes a plain file.
+func (r *Reader) file(path string, now look) (look, error) {
+	if now.size > r.maxSize {
+		return look{}, fmt.Errorf("look at %s: %w", path, errLarge)
+	}
+	if !r.spend(now.size + overhead) {
+		return look{}, fmt.Errorf("look at %s: %w", path, errBudget)
+	}
+	// Whatever has taken the file's place since must neither block nor be followed.
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return look{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	after, err := r.hash(fd, now)
+	if err != nil {
+		return after, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return after, nil
+}
+
+// hash reads as many bytes as the file had, and checks before and after that it is still the one that was meant.
+func (r *Reader) hash(fd int, now look) (look, error) {
+	if after, err := restat(fd, now); err != nil {
+		return after, err
+	}
+	r.digest.Reset()
+	n, err := io.CopyBuffer(r.digest, io.LimitReader(rawFile(fd), now.size+1), r.buf)
+	if err != nil {
+		return look{}, err
+	}
+	after, err := restat(fd, now)
+	if err == nil && n != now.size {
+		err = errMoving
+	}
+	after.sum = r.digest.Sum64()
+	return after, err
+}
+
+// link hashes the target of a symbolic link.
+func (r *Reader) link(path string, now look) (look, error) {
+	if !r.spend(overhead) {
+		return look{}, fmt.Errorf("look at %s: %w", path, errBudget)
+	}
+	n, err := unix.Readlink(path, r.buf)
+	if err != nil {
+		return look{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	// A link differs from a file of the same bytes, and its size is of no account: it may be wrong (as in /proc).
+	now.sum = ^xxhash.Sum64(r.buf[:n])
+	return now, nil
+}
+
+// spend takes n from the budget if there is so much.
+func (r *Reader) spend(n int64) bool {
+	now := time.Now()
+	gained := now.Sub(r.filled).Seconds() * float64(r.rate)
+	r.left = min(r.burst(), r.left+int64(min(gained, float64(r.burst()))))
+	r.filled = now
+	if n > r.left {
+		return false
+	}
+	r.left -= n
+	return true
+}
+
+func (r *Reader) burst() int64 { return max(r.rate/2, r.maxSize+overhead) }
+
+// restat returns now as the open file has it, and errMoving if that differs.
+func restat(fd int, now look) (look, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return look{}, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return look{}, errKind
+	}
+	if s := stampOf(&st); s != now.stamp {
+		now.stamp = s
+		return now, errMoving
+	}
+	return now, nil
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: unix.TimespecToNsec(st.Mtim), ctime: unix.TimespecToNsec(st.Ctim)}
+}
+
+// racy says whether a change made at now could have the same time as one made at changed. Kernels before 6.13 count in ticks of up to 10 ms;
+// a time without a fraction comes from a file system that counts in seconds, or two.
+func racy(changed unix.Timespec, now time.Time) bool {
+	window := 20 * time.Millisecond
+	if changed.Nsec == 0 {
+		window = 2 * time.Second
+	}
+	return now.Sub(time.Unix(changed.Unix())) < window
+}
+
+// rawFile reads from a descriptor that the runtime's poller does not know.
+type rawFile int
+
+func (f rawFile) Read(p []byte) (n int, err error) {
+	err = retry(func() (err error) { n, err = unix.Read(int(f), p); return err })
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// retry repeats what a signal interrupted.
+func retry(f func() error) error {
+	for {
+		if err := f(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
