@@ -80,13 +80,14 @@ func (s *scanner) class() error {
 		return s.wrong(open, `"[" begins an empty class`, `for "]" within a class write "\\]"`)
 	}
 	for s.at < len(s.text) && s.text[s.at] != ']' {
-		low, lowAt := s.classRune(), s.at
+		lowAt := s.at
+		low := s.classRune()
 		if s.peek() != '-' || s.at+1 >= len(s.text) || s.text[s.at+1] == ']' {
 			continue
 		}
 		s.at++
 		if high := s.classRune(); high < low {
-			return s.wrong(lowAt-1, fmt.Sprintf("range %c-%c is backwards", low, high), "")
+			return s.wrong(lowAt, fmt.Sprintf("range %c-%c is backwards", low, high), "")
 		}
 	}
 	if s.at >= len(s.text) {
