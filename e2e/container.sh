@@ -76,3 +76,38 @@ eventually() {
 }
 logs() { "${podman[@]}" logs "$1" 2>&1; }
 logged() { logs "$1" | grep -q -- "$2"; }
+
+tree=$work/tree
+mkdir -p "$tree"
+
+echo "container.sh: a command runs at the start and after a change, as PID 1"
+echo one >"$tree/a.txt"
+up task --no-gitignore -f '*.txt' -- sh -c 'echo "run pid=$$ ppid=$PPID $FLINCH_REASON"'
+eventually 10 logged task 'run .*ppid=1 start' || { logs task; fail "no first run"; }
+echo two >"$tree/a.txt"
+eventually 10 logged task 'run .*ppid=1 change' || { logs task; fail "no run after a change from outside"; }
+
+echo "container.sh: orphans are reaped, those of exec too, and not killed"
+"${podman[@]}" exec task sh -c '(sleep 0.2; echo lived > /work/orphan.log) & :' >/dev/null
+eventually 10 test -s "$tree/orphan.log" || fail "an orphan of exec was killed"
+zombies() { ! "${podman[@]}" exec task sh -c 'cat /proc/[0-9]*/stat 2>/dev/null' | grep -q ') Z '; }
+eventually 10 zombies || { "${podman[@]}" exec task sh -c 'cat /proc/[0-9]*/stat'; fail "zombies"; }
+
+echo "container.sh: stop is passed on in time, and the exit status is 128+15"
+up service --service -- sh -c 'trap "echo stopping; sleep 0.3; echo stopped; exit 0" TERM; (trap "" TERM; setsid sleep 1000) & echo up; while :; do sleep 0.05; done'
+eventually 10 logged service up || { logs service; fail "the service does not come up"; }
+began=$(date +%s%N)
+"${podman[@]}" stop --time 10 service >/dev/null
+took=$((($(date +%s%N) - began) / 1000000))
+[ $took -lt 8000 ] || fail "stop took $took ms"
+logged service stopped || { logs service; fail "the service was not given its time to stop"; }
+status=$("${podman[@]}" inspect --format '{{.State.ExitCode}}' service)
+[ "$status" = 143 ] || fail "exit status $status after stop, want 143"
+
+echo "container.sh: the binary can be copied out and runs alone"
+container=$(buildah "${store[@]}" from --quiet localhost/flinch)
+root=$(buildah "${store[@]}" mount "$container")
+"$root/usr/local/bin/flinch" version
+buildah "${store[@]}" rm "$container" >/dev/null
+
+echo "container.sh: ok (stop took $took ms)"
