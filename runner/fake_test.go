@@ -217,8 +217,9 @@ type bench struct {
 	began   time.Time
 	delay   time.Duration // after which a mark comes back
 
-	mu     sync.Mutex
-	events []Event
+	mu      sync.Mutex
+	events  []Event
+	replied []time.Duration
 }
 
 // newBench starts the rules with their scripts. Marks come back at once.

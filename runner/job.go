@@ -68,6 +68,9 @@ func stay(*machine, *job) {}
 func rest(m *machine, j *job) {
 	j.phase = down
 	j.wake = time.Time{}
+	if j.halted {
+		j.broken = false
+	}
 	m.settle(j)
 }
 

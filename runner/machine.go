@@ -414,7 +414,7 @@ func (m *machine) wound(j *job, r *round) {
 	case failing:
 		j.green, j.broken = false, true
 	case halted:
-		if !m.quitting && !j.service() {
+		if !m.quitting {
 			j.green, j.broken = false, false
 		}
 	}
