@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WD is a watch descriptor: the kernel's number for one watched inode of one instance. Numbers only grow and are not
-// given again (until 2^31 of them have been).
+// WD is a watch descriptor: the kernel's number for one watched inode of one instance, from 1 up. It means nothing, or
+// something else, to another instance. Numbers only grow and are not given again (until 2^31 of them have been).
 type WD int32
 
 // NoWD is the WD of an overflow event and of errors that concern no watch.

@@ -14,28 +14,32 @@ import (
 //
 // If the inode is watched already, by this path or another, its descriptor is given again and the events of mask are
 // added to those it reports: Add never takes away what somebody else asked for. (The kernel's default would replace
-// the mask; Replace does.) With MaskCreate the answer is EEXIST instead.
+// the mask; Replace does.) OneShot and ExclUnlink then hold for all that share the watch. With MaskCreate the answer
+// is EEXIST instead.
 //
 // Refused with EINVAL before the call: a mask without any event (the kernel would take IsDir or OnlyDir alone, and
 // silence the watch), a path with a NUL, DontFollow with a path that ends in a slash (the kernel would follow the
 // link), MaskAdd with MaskCreate.
 //
-// Errors: EACCES (no read permission; needed at this moment only), EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC (no
-// watch left for this user), ENOTDIR (with OnlyDir), os.ErrClosed.
-func (c *Conn) Add(path string, mask Mask) (WD, error) { return c.add("add", path, mask, added(mask)) }
+// Errors: EACCES (no read permission; needed at this moment only), EEXIST, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM,
+// ENOSPC (no watch left for this user), ENOTDIR (with OnlyDir), os.ErrClosed.
+func (c *Conn) Add(path string, mask Mask) (WD, error) { return c.add("add", path, mask, false) }
 
-// Update is Add with MaskAdd in the mask: for the reader's eye, where a watch is known to exist.
+// Update is Add for the reader's eye, where a watch is known to exist. MaskCreate is refused.
 func (c *Conn) Update(path string, mask Mask) (WD, error) {
-	return c.add("update", path, mask, mask|MaskAdd)
+	if mask&MaskCreate != 0 {
+		return NoWD, refuse("update", path, "mask %v makes a watch instead of adding to one", mask)
+	}
+	return c.add("update", path, mask, false)
 }
 
 // Replace is Add that gives a watch which exists exactly the events and flags of mask. Whoever shares the instance,
-// or reaches the inode by another path, loses the events that mask does not have.
+// or reaches the inode by another path, loses the events that mask does not have. MaskAdd is refused.
 func (c *Conn) Replace(path string, mask Mask) (WD, error) {
 	if mask&MaskAdd != 0 {
 		return NoWD, refuse("replace", path, "mask %v adds instead of replacing", mask)
 	}
-	return c.add("replace", path, mask, mask)
+	return c.add("replace", path, mask, true)
 }
 
 // AddFD is Add for the inode that fd has open, whatever happens to its path meanwhile; O_PATH is enough. The
@@ -45,7 +49,7 @@ func (c *Conn) AddFD(fd int, mask Mask) (WD, error) {
 	if fd < 0 {
 		return NoWD, newError("add", path, NoWD, unix.EBADF)
 	}
-	wd, err := c.add("add", path, mask&^DontFollow, added(mask)&^DontFollow)
+	wd, err := c.add("add", path, mask&^DontFollow, false)
 	if errors.Is(err, unix.ENOENT) {
 		return NoWD, fdError(fd, path)
 	}
@@ -139,18 +143,12 @@ func (c *Conn) arm() error {
 	return nil
 }
 
-// added gives the mask that adds to a watch which exists.
-func added(mask Mask) Mask {
-	if mask&MaskCreate != 0 {
-		return mask
-	}
-	return mask | MaskAdd
-}
-
-// add makes the call with mask, after a look at what the caller asked for.
-func (c *Conn) add(op, path string, asked, mask Mask) (WD, error) {
-	if err := check(op, path, asked); err != nil {
+func (c *Conn) add(op, path string, mask Mask, replace bool) (WD, error) {
+	if err := check(op, path, mask); err != nil {
 		return NoWD, err
+	}
+	if !replace && mask&MaskCreate == 0 {
+		mask |= MaskAdd
 	}
 	a := c.adds.Get().(*adding)
 	defer c.adds.Put(a)

@@ -143,6 +143,17 @@ func TestAddAgain(t *testing.T) {
 	expectMasks(t, c)
 }
 
+// TestAddOneShotAgain: how a watch is made holds for all that share it.
+func TestAddOneShotAgain(t *testing.T) {
+	s, c := newSandbox(t), newTestConn(t)
+	add(t, c, s.dir, Create)
+	_, err := c.Add(s.dir, Delete|OneShot|MaskCreate)
+	expectError(t, err, unix.EEXIST, "inotify add "+s.dir+": file exists (EEXIST)")
+	expectMasks(t, c, Create)
+	add(t, c, s.dir, Delete|OneShot)
+	expectMasks(t, c, Create|Delete|OneShot)
+}
+
 func TestUpdate(t *testing.T) {
 	s, c := newSandbox(t), newTestConn(t)
 	wd := add(t, c, s.dir, Create)
@@ -153,6 +164,8 @@ func TestUpdate(t *testing.T) {
 	expectMasks(t, c, Create|Delete)
 	_, err = c.Update(s.dir, OnlyDir)
 	expectError(t, err, unix.EINVAL, "inotify update "+s.dir+": mask IN_ONLYDIR asks for no event (EINVAL)")
+	_, err = c.Update(s.dir, Create|MaskCreate)
+	expectError(t, err, unix.EINVAL, "inotify update "+s.dir+": mask IN_CREATE|IN_MASK_CREATE makes a watch instead of adding to one (EINVAL)")
 	expectMasks(t, c, Create|Delete)
 }
 
@@ -211,7 +224,7 @@ func TestAddFD(t *testing.T) {
 	s.mkdir("a")
 	wd, err := c.AddFD(int(dir.Fd()), WatchMask|OnlyDir|DontFollow)
 	must(t, err)
-	if same := add(t, c, s.path("b"), WatchMask); same != wd {
+	if same := add(t, c, s.path("b"), WatchMask|MaskAdd); same != wd {
 		t.Errorf("wd of the folder: got %d, want %d", same, wd)
 	}
 	link, err := c.AddFD(path, WatchMask)
