@@ -67,5 +67,5 @@ func compileDefaults() *list {
 		l.source, l.reason = src, d.Reason
 		ls.lines[i] = l
 	}
-	return ls
+	return ls.file()
 }

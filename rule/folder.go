@@ -144,7 +144,8 @@ func newList(data, name, base, above string) *list {
 	if len(lines) == 0 {
 		return nil
 	}
-	return &list{lines: lines, base: base, above: above}
+	ls := &list{lines: lines, base: base, above: above}
+	return ls.file()
 }
 
 // ignoring returns the line if it hides, and nil otherwise.

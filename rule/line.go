@@ -40,6 +40,7 @@ type source struct {
 // relative to.
 type list struct {
 	lines []line
+	finder
 	base  string // that folder, if it is the root or below it, with a trailing slash; "" is the root
 	above string // the way from that folder down to the root, with a trailing slash, if it is above
 }
@@ -119,7 +120,7 @@ func compileLines(patterns []Pattern) (*list, error) {
 		}
 		ls.lines = append(ls.lines, l)
 	}
-	return ls, errors.Join(problems...)
+	return ls.file(), errors.Join(problems...)
 }
 
 func compileLine(p Pattern) (line, error) {
@@ -162,24 +163,72 @@ func (ls *list) last(path string, dir bool) *line {
 		return nil
 	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	below := path[len(ls.base):]
-	if ls.above != "" {
-		below = ls.above + path
+	best := ls.latest(-1, ls.names[name], name, dir)
+	if dot := strings.LastIndexByte(name, '.'); dot >= 0 && len(ls.tails) > 0 {
+		best = ls.latest(best, ls.tails[name[dot:]], name, dir)
 	}
-	for i := len(ls.lines) - 1; i >= 0; i-- {
-		l := &ls.lines[i]
-		if l.dirOnly && !dir {
-			continue
+	best = ls.latest(best, ls.nameWild, name, dir)
+	if len(ls.paths)+len(ls.pathWild) > 0 {
+		below := path[len(ls.base):]
+		if ls.above != "" {
+			below = ls.above + path
 		}
-		text := below
-		if l.nameOnly {
-			text = name
-		}
-		if l.match(text) {
-			return l
+		best = ls.latest(best, ls.paths[below], below, dir)
+		best = ls.latest(best, ls.pathWild, below, dir)
+	}
+	if best < 0 {
+		return nil
+	}
+	return &ls.lines[best]
+}
+
+// latest returns the greatest number of numbers, which ascend, that is above
+// best and whose line matches text; else best.
+func (ls *list) latest(best int32, numbers []int32, text string, dir bool) int32 {
+	for i := len(numbers) - 1; i >= 0 && numbers[i] > best; i-- {
+		l := &ls.lines[numbers[i]]
+		if (!l.dirOnly || dir) && l.match(text) {
+			return numbers[i]
 		}
 	}
-	return nil
+	return best
+}
+
+// finder files the numbers of lines by what the paths that they match have in common.
+type finder struct {
+	names    map[string][]int32 // by the last element
+	tails    map[string][]int32 // by the last element from its last dot on
+	nameWild []int32            // of the lines matched with the last element: the others
+	paths    map[string][]int32 // by the path relative to the list's folder
+	pathWild []int32            // of the lines matched with that path: the others
+}
+
+// file files all lines; it is called once, when they are complete.
+func (ls *list) file() *list {
+	for i := range ls.lines {
+		l, n := &ls.lines[i], int32(i)
+		dot := strings.LastIndexByte(l.suffix, '.')
+		switch {
+		case l.nameOnly && l.shape == plain:
+			addNumber(&ls.names, l.prefix, n)
+		case l.nameOnly && l.shape == endsWith && dot >= 0:
+			addNumber(&ls.tails, l.suffix[dot:], n)
+		case l.nameOnly:
+			ls.nameWild = append(ls.nameWild, n)
+		case l.shape == plain:
+			addNumber(&ls.paths, l.prefix, n)
+		default:
+			ls.pathWild = append(ls.pathWild, n)
+		}
+	}
+	return ls
+}
+
+func addNumber(m *map[string][]int32, key string, n int32) {
+	if *m == nil {
+		*m = make(map[string][]int32)
+	}
+	(*m)[key] = append((*m)[key], n)
 }
 
 // reincludes reports whether there is a "!" line.

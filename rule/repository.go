@@ -2,8 +2,6 @@ package rule
 
 import (
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -177,24 +175,25 @@ const maxFile = 100 << 20
 var errNotRegular = errors.New("not a regular file")
 
 // readFile reads a regular file. It never waits for a FIFO, nor leaves the
-// descriptor to a child.
+// descriptor to a child. Its errors do not name the path: most folders have no
+// such file, and nobody reads them.
 func readFile(path string, flags int) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY|flags, 0)
 	if err != nil {
-		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+		return "", err
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return "", &fs.PathError{Op: "stat", Path: path, Err: err}
+		return "", err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxFile {
-		return "", &fs.PathError{Op: "read", Path: path, Err: errNotRegular}
+		return "", errNotRegular
 	}
-	return readAll(fd, path, int(st.Size))
+	return readAll(fd, int(st.Size))
 }
 
-func readAll(fd int, path string, size int) (string, error) {
+func readAll(fd, size int) (string, error) {
 	data := make([]byte, 0, size+1)
 	for {
 		n, err := unix.Read(fd, data[len(data):cap(data)])
@@ -202,7 +201,7 @@ func readAll(fd int, path string, size int) (string, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return "", &os.PathError{Op: "read", Path: path, Err: err}
+			return "", err
 		case n == 0 || len(data)+n > maxFile:
 			return string(data), nil
 		}
