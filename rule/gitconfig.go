@@ -107,6 +107,7 @@ func (c *configReader) includes(key, file string) bool {
 	case "gitdir/i":
 		return matchPath(strings.ToLower(c.gitdirPattern(pattern, file)), strings.ToLower(c.st.dir))
 	case "onbranch":
+		c.rd.branch = true
 		branch, err := c.rd.read(c.st.dir+"/HEAD", 0)
 		branch, ok := strings.CutPrefix(strings.TrimRight(branch, "\n"), "ref: refs/heads/")
 		return err == nil && ok && matchPath(wholeFolder(pattern), branch)
@@ -274,9 +275,10 @@ func (p *configParser) value() string {
 		case !quoted && (c == '#' || c == ';'):
 			_, p.text, _ = strings.Cut(p.text[i:], "\n")
 			return v.String()[:kept]
+		case !quoted && v.Len() == 0 && isBlank(c):
 		default:
 			v.WriteByte(c)
-			if quoted || (c != ' ' && c != '\t' && c != '\r') {
+			if quoted || !isBlank(c) {
 				kept = v.Len()
 			}
 		}
@@ -284,6 +286,8 @@ func (p *configParser) value() string {
 	p.text = p.text[i:]
 	return v.String()[:kept]
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
 func unescapeConfig(c byte) string {
 	switch c {

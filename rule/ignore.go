@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -63,6 +64,7 @@ type Ignore struct {
 	generation uint64             // counts calls of Reload
 	folders    map[string]*folder // by path; "" is the root; only folders that are not ignored
 	outside    []string           // files outside of the root that were looked for
+	branch     bool               // a config file depends on which branch is checked out
 }
 
 // maxFolders bounds the cache: what is more is read again when it is needed.
@@ -96,7 +98,7 @@ func NewIgnore(root string, opt IgnoreOptions) (*Ignore, error) {
 // root "." is never ignored.
 func (ig *Ignore) Match(path string, dir bool) bool {
 	l, _ := ig.judge(path, dir)
-	return l != nil && !l.negated
+	return ignoring(l) != nil
 }
 
 // Explain says which line decides over path, which need not exist.
@@ -108,7 +110,17 @@ func (ig *Ignore) Explain(path string, dir bool) Verdict {
 	case l == ownLine:
 		return Verdict{Decision: Ignored, At: at, Text: "ignored: flinch itself writes it"}
 	}
-	return l.verdict(path, at)
+	return ig.verdict(l, path, at, dir)
+}
+
+// verdict adds to what l decides at a folder above path which line would have
+// kept path itself.
+func (ig *Ignore) verdict(l *line, path, at string, dir bool) Verdict {
+	v := l.verdict(path, at)
+	if alone := ig.judgeAlone(path, dir); at != path && alone != nil && alone.negated {
+		v.Text += fmt.Sprintf("; %s does not keep what is below an ignored folder", alone.pattern())
+	}
+	return v
 }
 
 // Affects reports whether what is ignored may depend on the file at path:
@@ -119,14 +131,17 @@ func (ig *Ignore) Affects(path string) bool {
 	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	switch name {
-	case ".gitignore", ".ignore", ".git":
+	case ".gitignore", ".ignore":
+		f, _ := ig.folderOf(path)
+		return f.hidden == nil
+	case ".git":
 		return true
 	case "exclude":
 		return underGit(path, ".git/info/exclude")
 	case "config":
 		return underGit(path, ".git/config")
 	case "HEAD":
-		return underGit(path, ".git/HEAD")
+		return ig.readsBranch() && underGit(path, ".git/HEAD")
 	}
 	return false
 }
@@ -150,6 +165,12 @@ func (ig *Ignore) Reload(paths ...string) {
 		gone[p] = true
 	}
 	ig.forget(gone)
+}
+
+func (ig *Ignore) readsBranch() bool {
+	ig.mu.RLock()
+	defer ig.mu.RUnlock()
+	return ig.branch
 }
 
 // Outside returns the absolute paths of the files outside of the root that

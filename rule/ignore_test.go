@@ -50,7 +50,7 @@ func TestIgnoreSources(t *testing.T) {
 
 func TestIgnoreVerdict(t *testing.T) {
 	ig := ignoreOf(t, IgnoreOptions{Gitignore: true, Defaults: true, Patterns: []Pattern{{Text: "*.gen  ", File: "flinch.toml", Line: 3, Col: 11}}, Own: []string{"o"}}, map[string]string{
-		".gitignore":   "# comment\n\n/dist/\n!a.log\n",
+		".gitignore":   "# comment\n\n/dist/\n!a.log\n!keep.js\n",
 		"a/.gitignore": "x/\n",
 		"a/.ignore":    "\n*.o   \n",
 	})
@@ -61,6 +61,8 @@ func TestIgnoreVerdict(t *testing.T) {
 	}{
 		{"dist", true, Verdict{Ignored, ".gitignore", 3, 0, "/dist/", "dist", `ignored by "/dist/" (.gitignore:3)`}},
 		{"dist/js/a", false, Verdict{Ignored, ".gitignore", 3, 0, "/dist/", "dist", `the folder dist is ignored by "/dist/" (.gitignore:3)`}},
+		{"dist/keep.js", false, Verdict{Ignored, ".gitignore", 3, 0, "/dist/", "dist",
+			`the folder dist is ignored by "/dist/" (.gitignore:3); "!keep.js" (.gitignore:5) does not keep what is below an ignored folder`}},
 		{"a/b/x/y", false, Verdict{Ignored, "a/.gitignore", 1, 0, "x/", "a/b/x", `the folder a/b/x is ignored by "x/" (a/.gitignore:1)`}},
 		{"a/f.o", false, Verdict{Ignored, "a/.ignore", 2, 0, "*.o", "a/f.o", `ignored by "*.o" (a/.ignore:2)`}},
 		{"b/a.log", false, Verdict{Kept, ".gitignore", 4, 0, "!a.log", "b/a.log", `kept by "!a.log" (.gitignore:4)`}},
@@ -122,10 +124,10 @@ func TestReload(t *testing.T) {
 }
 
 func TestAffects(t *testing.T) {
-	ig := ignoreOf(t, IgnoreOptions{Gitignore: true}, nil)
+	ig := ignoreOf(t, IgnoreOptions{Gitignore: true, Patterns: Patterns("hidden/")}, nil)
 	for path, want := range map[string]bool{
 		".gitignore": true, "a/.gitignore": true, "a/.ignore": true, ".git/info/exclude": true, "sub/.git/info/exclude": true, ".git/config": true,
-		".git": true, "sub/.git": true, ".git/HEAD": true, "config": false, "exclude": false, "a.git/config": false, "x.gitignore": false, ".git/index": false,
+		".git": true, "sub/.git": true, ".git/HEAD": false, "hidden/.gitignore": false, "hidden/a/.ignore": false, "config": false, "exclude": false, "a.git/config": false, "x.gitignore": false, ".git/index": false,
 	} {
 		if got := ig.Affects(path); got != want {
 			t.Errorf("Affects(%q) = %v, want %v", path, got, want)
@@ -253,6 +255,9 @@ func TestUserConfig(t *testing.T) {
 			g.write("../home/more.cfg", "[core]\nexcludesfile = ~/mine\n")
 			ig := g.ignore(g.dir)
 			g.agrees(g.dir, ig, "by-ignore", "by-mine", "by-other")
+			if branch := strings.Contains(text, "onbranch"); ig.Affects(".git/HEAD") != branch {
+				t.Errorf("Affects(.git/HEAD) = %v", !branch)
+			}
 			path := "by-" + filepath.Base(decides)
 			if v := ig.Explain(path, false); v.Source != filepath.Join(g.home, decides) {
 				t.Errorf("%s decided by %q, want %s", path, v.Source, decides)

@@ -261,7 +261,7 @@ func (l *line) verdict(path, at string) Verdict {
 	if l.negated {
 		v.Decision, verb = Kept, "kept by"
 	}
-	v.Text = fmt.Sprintf("%s %s", verb, Pattern{Text: l.text, File: v.Source, Line: v.Line, Col: v.Col})
+	v.Text = fmt.Sprintf("%s %s", verb, l.pattern())
 	if l.reason != "" {
 		v.Text += ": " + l.reason
 	}
@@ -269,4 +269,9 @@ func (l *line) verdict(path, at string) Verdict {
 		v.Text = fmt.Sprintf("the folder %s is %s", at, v.Text)
 	}
 	return v
+}
+
+// pattern returns the line with where it stands.
+func (l *line) pattern() Pattern {
+	return Pattern{Text: l.text, File: l.source.name, Line: l.number, Col: l.col}
 }

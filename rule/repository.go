@@ -55,7 +55,7 @@ func (ig *Ignore) readRoot() *folder {
 		element, above, _ = strings.Cut(above, "/")
 		dir += "/" + element
 	}
-	ig.setOutside(rd.outside)
+	ig.setRead(&rd)
 	f.git = f.git.with(ig.readList("", ".gitignore", unix.O_NOFOLLOW))
 	f.ignore = f.ignore.with(ig.readList("", ".ignore", 0))
 	return f
@@ -72,9 +72,9 @@ func (ig *Ignore) findNested(dir string) *repository {
 	return rd.repository(st, top, dir+"/", "")
 }
 
-func (ig *Ignore) setOutside(files []string) {
+func (ig *Ignore) setRead(rd *reader) {
 	ig.mu.Lock()
-	ig.outside = files
+	ig.outside, ig.branch = rd.outside, rd.branch
 	ig.mu.Unlock()
 }
 
@@ -83,6 +83,7 @@ type reader struct {
 	ig      *Ignore
 	root    string
 	outside []string
+	branch  bool // a condition depends on the branch
 }
 
 // repository reads what st (which may be empty) and the user's config say. The

@@ -125,7 +125,7 @@ func (r *Rule) On() Ops { return r.on }
 // itself may. It never prunes a folder in which some path could match; the
 // root "." is pruned only by a rule that matches nothing at all.
 func (r *Rule) Prune(dir string) bool {
-	return r.pruneGlobs(dir) || (dir != "." && r.hides(dir, true))
+	return r.pruneGlobs(dir) || r.hides(dir, true)
 }
 
 // Literals returns the paths that the rule names outright, without a
@@ -145,7 +145,7 @@ func (r *Rule) Literals() []string {
 // Explain says which glob or which of the rule's own ignore lines decides over
 // path; dir tells whether it is (or would be) a folder.
 func (r *Rule) Explain(path string, dir bool) Verdict {
-	if l, at := r.hiddenBy(path, dir); l != nil && !l.negated {
+	if l, at := r.hiddenBy(path, dir); ignoring(l) != nil {
 		return l.verdict(path, at)
 	}
 	return r.explainGlobs(path)
@@ -153,7 +153,7 @@ func (r *Rule) Explain(path string, dir bool) Verdict {
 
 // ExplainPrune says why nothing below dir can match, or what could.
 func (r *Rule) ExplainPrune(dir string) Verdict {
-	if l, at := r.hiddenBy(dir, true); dir != "." && l != nil && !l.negated {
+	if l, at := r.hiddenBy(dir, true); ignoring(l) != nil {
 		return l.verdict(dir, at)
 	}
 	for _, g := range r.globs {
@@ -189,17 +189,14 @@ func (r *Rule) matches(path string, negated bool) bool {
 
 // hides says what the rule's own ignore lines alone decide.
 func (r *Rule) hides(path string, dir bool) bool {
-	if r.ignore == nil {
-		return false
-	}
 	l, _ := r.hiddenBy(path, dir)
-	return l != nil && !l.negated
+	return ignoring(l) != nil
 }
 
 // hiddenBy returns the line that decides and the folder or path it decides at:
 // the first folder from the top that is ignored, else what is said of path.
 func (r *Rule) hiddenBy(path string, dir bool) (l *line, at string) {
-	if r.ignore == nil {
+	if r.ignore == nil || path == "." {
 		return nil, ""
 	}
 	for at, below := range ancestors(path) {

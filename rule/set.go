@@ -171,7 +171,7 @@ func (s *Set) explainHidden(path string, dir bool) Verdict {
 	if l == ownLine {
 		return s.ignore.Explain(path, dir)
 	}
-	return l.verdict(path, at)
+	return s.ignore.verdict(l, path, at, dir)
 }
 
 func (s *Set) explainPrune(dir string) Verdict {
