@@ -131,12 +131,22 @@ func (d *document) syntaxError(s *scanner, bad *scanError, err error) int {
 		d.add(d.pos(bad.at, 1), bad.msg, "")
 		return bad.at
 	case errors.As(err, &parse):
-		at := max(0, min(parse.Position.Start, len(d.text)))
+		at := d.runeAt(parse.Position.Start)
 		d.add(d.pos(at, parse.Position.Len), syntaxMessage(parse.Message), s.syntaxHint(at))
 		return at
 	}
 	d.add(d.pos(0, 1), err.Error(), "")
 	return 0
+}
+
+// runeAt is the start of the character that holds an offset, which the
+// library takes from the end of the text backwards by bytes.
+func (d *document) runeAt(at int) int {
+	at = max(0, min(at, len(d.text)))
+	for at > 0 && at < len(d.text) && !utf8.RuneStart(d.text[at]) {
+		at--
+	}
+	return at
 }
 
 // syntaxMessage makes a library's message one of ours: lower case, no full
