@@ -11,8 +11,14 @@ import (
 // hardLinks are the files that have other names: what is written through a name outside the tree is told
 // only to those who watch the file itself.
 type hardLinks struct {
-	at map[int32][]linkAt
-	of map[linkAt]int32
+	at  map[int32][]linkAt
+	of  map[linkAt]int32
+	new map[inode]bool // a name more was found; the names that were known do not know of it yet
+}
+
+type inode struct {
+	dev uint16
+	ino uint64
 }
 
 // maxLinked bounds the watches that are spent on single files.
@@ -70,6 +76,28 @@ func (w *Watcher) link(n *node, name string) {
 	w.suspect(n, name, mark{at: w.now}) // written to between the look and the watch
 }
 
+// linkOthers finds the other names of files that have got one more.
+func (w *Watcher) linkOthers() {
+	if len(w.hard.new) == 0 {
+		return
+	}
+	wanted := w.hard.new
+	w.hard.new = nil
+	for _, r := range w.roots {
+		if r.top == nil {
+			continue
+		}
+		_ = r.top.walk(func(n *node) bool {
+			for i := range n.files.list {
+				if wanted[inode{n.dev, n.files.list[i].ino}] {
+					w.link(n, n.files.name(i))
+				}
+			}
+			return true
+		})
+	}
+}
+
 // linkEvent: something happened to a file with several names.
 func (w *Watcher) linkEvent(id int32, ev *inotify.Event) bool {
 	links, ok := w.hard.at[id]
@@ -89,6 +117,18 @@ func (w *Watcher) linkEvent(id int32, ev *inotify.Event) bool {
 		delete(w.hard.at, id)
 	}
 	return ok
+}
+
+// linkNew watches a file that was found to have several names, and has the others looked for.
+func (w *Watcher) linkNew(p spot, ino uint64) {
+	if _, known := w.hard.of[linkAt{p.node, p.name}]; known || len(w.hard.of) >= maxLinked {
+		return
+	}
+	if w.hard.new == nil {
+		w.hard.new = make(map[inode]bool)
+	}
+	w.hard.new[inode{p.node.dev, ino}] = true
+	w.link(p.node, p.name)
 }
 
 // unlink ends the watches of single files in a directory.

@@ -15,7 +15,7 @@ func (w *Watcher) lookFile(p spot, k mark) {
 	if w.skip != nil {
 		if top, _ := p.node.top(); w.skip(int(top.root), p.path()) {
 			if i, known := p.node.files.find(p.name); known {
-				p.edit.gone = append(p.edit.gone, i)
+				w.lostFile(p, i, k)
 			}
 			return
 		}
@@ -30,7 +30,7 @@ func (w *Watcher) lookFile(p spot, k mark) {
 		w.newFile(p, x, k)
 	}
 	if x.flags&linked != 0 {
-		w.link(p.node, p.name)
+		w.linkNew(p, x.ino)
 	}
 	if w.follow {
 		w.lookLink(p, &x, k)
@@ -122,14 +122,15 @@ func (w *Watcher) told(p spot, c Change, was, x *entry, k mark) {
 	}
 }
 
-// opOf is what happened to a name that is there and was there; 0: nothing that is to be told.
+// opOf is what happened to a name that is there and was there; 0: nothing that is to be told. A file that went and came
+// back has changed, whatever it is like: somebody may have looked while it was away.
 func (w *Watcher) opOf(was, x *entry, k mark) Op {
 	started := k.open && was.flags&writing == 0 && typeOf(x.mode) == File && x.flags&linked == 0
 	ended := k.closed && was.flags&writing != 0
 	switch {
 	case was.flags&hushed != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0:
 		return Create
-	case k.bits&inotify.Modify != 0, was.ino != x.ino, was.size != x.size, was.mtime != x.mtime,
+	case k.bits&(inotify.Modify|inotify.MovedTo|inotify.Delete|inotify.MovedFrom) != 0, was.ino != x.ino, was.size != x.size, was.mtime != x.mtime,
 		typeOf(was.mode) != typeOf(x.mode), was.flags&racy != 0, started, ended:
 		return Write
 	case was.mode != x.mode:

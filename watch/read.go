@@ -162,6 +162,8 @@ func (w *Watcher) fold(events []inotify.Event) {
 	}
 }
 
+const moves = inotify.MovedFrom | inotify.MovedTo | inotify.MoveSelf
+
 const selfEvents = inotify.DeleteSelf | inotify.MoveSelf | inotify.Unmount | inotify.Ignored
 
 func (w *Watcher) foldOne(ev *inotify.Event) {
@@ -193,6 +195,7 @@ func (w *Watcher) onTheWay(anchors []anchor, ev *inotify.Event) {
 	for _, a := range anchors {
 		if a.name == ev.Name && ev.Mask&anchorMask != 0 || ev.Mask&selfEvents != 0 {
 			w.roots[a.root].stale = true
+			w.roots[a.root].shaken = w.roots[a.root].shaken || ev.Mask&moves != 0
 		}
 	}
 	if ev.Mask&inotify.Ignored != 0 {

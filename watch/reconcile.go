@@ -34,6 +34,7 @@ type job struct {
 func (w *Watcher) settle() {
 	for range maxRounds {
 		w.resolveStale()
+		w.linkOthers()
 		if len(w.dirty) == 0 {
 			break
 		}
@@ -291,7 +292,7 @@ func (w *Watcher) closedDir(p spot, k mark, err error) {
 			c.flags |= fresh
 			c.ino, c.mode = w.eye.st.Ino, w.eye.st.Mode
 			w.enter(c)
-			w.tell(c, k, true, false)
+			w.tell(c, k, false)
 		}
 		c.flags |= unreadable
 		w.warnDenied(c)
@@ -369,8 +370,12 @@ func (w *Watcher) stillHere(p spot, c *node, k mark, id int32) {
 		w.touchDir(p, k)
 	}
 	c.mode = w.eye.st.Mode
+	if k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet { // somebody may have looked while it was away
+		w.tellGone(c, k, time.Time{})
+		w.tell(c, k, true)
+	}
 	if c.flags&quiet != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0 {
-		w.tell(c, k, true, false)
+		w.tell(c, k, false)
 		_ = c.walk(func(n *node) bool { n.flags &^= quiet; return true })
 	}
 	if c.flags&(unreadable|fresh) != 0 && c.flags&cyclic == 0 {
@@ -432,7 +437,7 @@ func (w *Watcher) detach(c *node, k mark) {
 		until = w.now.Add(pairing)
 		w.wake(until)
 	}
-	if !k.quiet {
+	if !k.quiet && c.alive() { // what is in limbo was told with it
 		w.tellGone(c, k, until)
 	}
 	c.up.dropDir(c)
@@ -446,7 +451,7 @@ func (w *Watcher) attach(m *node, p spot, k mark, how flags) {
 	m.flags = m.flags&^(inLimbo|viaLink) | how
 	m.name = p.name
 	p.node.putDir(m)
-	w.tell(m, k, true, true)
+	w.tell(m, k, true)
 	_ = m.walk(func(n *node) bool {
 		if marks, waits := w.parked[n.id]; waits {
 			w.dirty.back(n.id, marks)
@@ -512,7 +517,7 @@ func (w *Watcher) grow(c *node, fd int, k mark) {
 	crawl := newCrawl(&w.ground)
 	crawl.stack = append(crawl.stack, visit{node: c, fd: fd})
 	w.harvest(crawl)
-	w.tell(c, k, true, false)
+	w.tell(c, k, false)
 }
 
 // harvest runs a crawl and enters what it found.

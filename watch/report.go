@@ -57,7 +57,7 @@ func identOf(n *node, x *entry, moved bool) ident {
 func dirIdent(n *node) ident { return ident{typ: Dir, ino: uint64(uint32(n.id))} }
 
 // tell reports a subtree that has come, or has come from elsewhere.
-func (w *Watcher) tell(top *node, k mark, _ bool, moved bool) {
+func (w *Watcher) tell(top *node, k mark, moved bool) {
 	root, ok := w.tells(top)
 	if !ok || k.quiet {
 		return

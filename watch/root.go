@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ type root struct {
 	path    string // absolute, as the caller sees it
 	top     *node  // nil: nothing is there
 	stale   bool   // look again what is there
+	shaken  bool   // the root or a folder above it was moved since the last look, if only away and back
 	blind   bool   // a directory on the way cannot be watched: look from time to time
 	anchors []anchor
 }
@@ -232,11 +234,17 @@ func (w *Watcher) rootFound(r *root, g goal) {
 	if r.top != nil && w.isRoot(r, g) {
 		w.bases[r.index] = g.base
 		_ = w.close(g.fd)
+		if r.shaken { // somebody may have looked while it was away
+			w.tellGone(r.top, mark{at: w.now}, time.Time{})
+			w.tell(r.top, mark{at: w.now}, true)
+		}
+		r.shaken = false
 		if g.file != "" {
 			w.suspect(r.top, r.top.name, mark{at: w.now})
 		}
 		return
 	}
+	r.shaken = false
 	was := r.top != nil
 	if was {
 		w.dropRoot(r)

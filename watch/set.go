@@ -93,7 +93,7 @@ func (s *Set) appear(at place, c Change, id ident) {
 	s.live -= it.counts()
 	it.is, it.held = id, false
 	if known && it.before && !it.after {
-		it.replaced = it.replaced || id == (ident{}) || !id.same(it.was)
+		it.replaced = true // also by itself: somebody may have looked while it was away
 	} else if it.after {
 		it.wrote = true
 	}
