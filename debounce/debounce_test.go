@@ -114,7 +114,7 @@ func TestRunTakesBackWhatIsNotTaken(t *testing.T) {
 	})
 }
 
-func TestRunRests(t *testing.T) {
+func TestRunPassesMarksOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Lane{})
 		defer r.stop()

@@ -20,7 +20,9 @@ type lane[T any] struct {
 	vague bool // something of the batch is Unknown
 
 	since    time.Time // when the oldest pending item came
-	released time.Time // when a lock went that had held what is pending
+	unlocked time.Time // when a lock went that had held what is pending
+	released time.Time // the same, or noise soon after
+	worked   time.Time // last sign that work goes on under a lock
 }
 
 // entry is what is known of a key in the present storm.
@@ -53,6 +55,9 @@ func (l *lane[T]) add(value T, f *Fact, now time.Time, held bool, fold func(T, T
 		e = &entry{born: f.New, state: Whole}
 		l.entries[f.Key] = e
 		l.keys++
+		if held {
+			l.worked = now
+		}
 	}
 	l.count(e, -1)
 	if !l.put(value, e, fold) { // the two cancelled out, as if the key had never been
@@ -185,21 +190,48 @@ func (l *lane[T]) next() {
 	l.batch++
 	l.items, l.live = nil, 0
 	l.fresh, l.gone, l.vague = 0, 0, false
-	l.released = time.Time{}
+	l.unlocked, l.released, l.worked = time.Time{}, time.Time{}, time.Time{}
+}
+
+// lock says that work goes on.
+func (l *lane[T]) lock(now time.Time) {
+	l.worked = now
+	if !l.unlocked.IsZero() {
+		l.relock = max(l.relock, now.Sub(l.unlocked))
+	}
+}
+
+// unlock makes what is pending wait on: the next step of a rebase takes the lock again.
+func (l *lane[T]) unlock(now time.Time) {
+	if l.pending() {
+		l.unlocked, l.released, l.worked = now, now, now
+	}
+}
+
+// noise soon after a lock went says that its owner is still at work.
+func (l *lane[T]) noise(now time.Time) {
+	if !l.released.IsZero() && now.Sub(l.unlocked) < maxQuiet {
+		l.released = now
+	}
 }
 
 // due says when the pending batch may leave, and why then. held says that a lock is held, age how long the storm of all lanes has lasted.
 func (l *lane[T]) due(held bool, age time.Duration) (time.Time, reason) {
-	longest := l.MaxWait
-	if held || !l.released.IsZero() {
-		longest = max(longest, holdWait)
-	}
-	last := l.since.Add(longest)
+	last := l.since.Add(l.longest(held))
 	at, why := l.quietDue(age)
 	if held || at.After(last) {
-		return last, reason{what: "longest wait", d: longest}
+		return last, reason{what: "longest wait", d: last.Sub(l.since)}
 	}
 	return at, why
+}
+
+// longest is how long the oldest pending item may wait.
+func (l *lane[T]) longest(held bool) time.Duration {
+	if !held && l.released.IsZero() {
+		return l.MaxWait
+	}
+	d := max(l.MaxWait, holdWait)
+	return max(d, min(l.worked.Add(idleHold).Sub(l.since), holdLongest))
 }
 
 func (l *lane[T]) quietDue(age time.Duration) (time.Time, reason) {
@@ -208,8 +240,8 @@ func (l *lane[T]) quietDue(age time.Duration) (time.Time, reason) {
 	}
 	why := reason{what: "quiet", d: l.quietTime(age)}
 	at := l.last.Add(why.d)
-	if after := l.released.Add(releaseQuiet); !l.released.IsZero() && after.After(at) {
-		return after, reason{what: "quiet since the lock went", d: releaseQuiet}
+	if after := l.released.Add(l.afterLock()); !l.released.IsZero() && after.After(at) {
+		return after, reason{what: "quiet since the lock went", d: l.afterLock()}
 	}
 	return at, why
 }

@@ -26,9 +26,12 @@ const (
 	narrowQuiet = 60 * time.Millisecond
 	// stormEnd is the silence after which a storm is over and forgotten.
 	stormEnd = 250 * time.Millisecond
-	// holdWait is the longest wait of an item while a lock is held, idleHold the silence after which such a lock is a left-over.
-	holdWait = 5 * time.Second
-	idleHold = time.Second
+	// holdWait is the longest wait of an item while a lock is held, holdLongest that while there are signs of work under it: the lock goes
+	// and comes, or keys appear that were not in the storm before. idleHold is how long such a sign lasts, and the silence after which an
+	// old lock is a left-over.
+	holdWait    = 5 * time.Second
+	holdLongest = 30 * time.Second
+	idleHold    = time.Second
 	// noiseBridge is how long after the last news noise still counts for the age of a storm.
 	noiseBridge = time.Second
 	// leadingRest is the silence before a storm whose first batch leaves at once in a Leading lane.
@@ -43,6 +46,7 @@ type storm struct {
 	first, last time.Time
 	rested      bool          // more than leadingRest of silence came before it
 	gap         time.Duration // biggest time between two changes
+	relock      time.Duration // biggest time between a lock that went and the next
 	keys        int           // distinct ones
 	fires       int           // batches that have left
 }
@@ -54,11 +58,18 @@ func (s *storm) quiet(base, age time.Duration) time.Duration {
 	if s.keys > 1 {
 		q = max(q, fewQuiet, min(time.Duration(s.keys)*keyQuiet, manyQuiet))
 	}
-	if s.keys > 1 || s.fires > 1 {
+	switch {
+	case s.keys > wideStorm:
+		q = max(q, 3*s.gap, age/ageShare)
+	case s.fires > 1:
+		q = max(q, 3*s.gap)
+	case s.keys > 1:
 		q = max(q, min(3*s.gap/2, narrowQuiet))
 	}
-	if s.keys > wideStorm {
-		q = max(q, 3*s.gap, age/ageShare)
-	}
 	return min(q, maxQuiet)
+}
+
+// afterLock is the quiet time after a lock went.
+func (s *storm) afterLock() time.Duration {
+	return max(releaseQuiet, min(3*s.relock, maxQuiet))
 }

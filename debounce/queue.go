@@ -81,8 +81,10 @@ func (q *Queue[T, M]) Add(in Input[T, M], now time.Time) {
 			released = at
 		}
 	}
-	if !released.IsZero() {
-		q.release(released)
+	if !released.IsZero() { // the last thing of a look, in which the order is not always that of the events
+		for _, l := range q.lanes {
+			l.unlock(released)
+		}
 	}
 	for _, m := range in.Marks {
 		q.mark(m)
@@ -135,7 +137,7 @@ func (q *Queue[T, M]) observe(it *Item[T], now time.Time) time.Time {
 	q.dropIdleLocks(at)
 	q.last = at
 	if f.Hold {
-		q.locks[f.Key] = at
+		q.hold(f.Key, at)
 	}
 	if f.Release {
 		delete(q.locks, f.Key)
@@ -143,6 +145,7 @@ func (q *Queue[T, M]) observe(it *Item[T], now time.Time) time.Time {
 	news := f.State != Noise && len(it.Lanes) > 0
 	q.age.see(at, news)
 	if !news {
+		q.noise(at)
 		return at
 	}
 	for _, i := range it.Lanes {
@@ -162,7 +165,7 @@ func (q *Queue[T, M]) clamp(t, now time.Time) time.Time {
 	return t
 }
 
-// dropIdleLocks forgets locks that are old while nothing goes on: left by a process that was killed, or held by a commit while its message
+// dropIdleLocks forgets locks that are old while nothing went on: left by a process that was killed, or held by a commit while its message
 // is being written.
 func (q *Queue[T, M]) dropIdleLocks(now time.Time) {
 	if len(q.locks) == 0 || now.Sub(q.last) < idleHold {
@@ -171,13 +174,16 @@ func (q *Queue[T, M]) dropIdleLocks(now time.Time) {
 	maps.DeleteFunc(q.locks, func(_ string, since time.Time) bool { return now.Sub(since) >= holdWait })
 }
 
-// release makes what is pending wait on: the next step of a rebase takes the lock again. It is the last thing of an input, since the order
-// within one look is not always that of the events.
-func (q *Queue[T, M]) release(now time.Time) {
+func (q *Queue[T, M]) noise(now time.Time) {
 	for _, l := range q.lanes {
-		if l.pending() {
-			l.released = now
-		}
+		l.noise(now)
+	}
+}
+
+func (q *Queue[T, M]) hold(lock string, now time.Time) {
+	q.locks[lock] = now
+	for _, l := range q.lanes {
+		l.lock(now)
 	}
 }
 
@@ -216,11 +222,13 @@ func (q *Queue[T, M]) peek(now time.Time) (Wave[T, M], bool) {
 
 func (q *Queue[T, M]) commit(now time.Time) {
 	for _, i := range q.due {
+		if l := q.lanes[i]; now.Sub(l.worked) >= idleHold {
+			clear(q.locks) // a batch that outwaited a lock is done with it until it is taken anew
+		}
 		q.lanes[i].fired()
 	}
 	clear(q.marks[:q.spent])
 	q.marks = q.marks[q.spent:]
-	q.dropIdleLocks(now)
 }
 
 // freeMarks counts the marks, from the oldest, that may leave when the lanes of due do. A later mark never waits for less than an earlier

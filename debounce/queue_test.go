@@ -119,7 +119,11 @@ func TestPolicy(t *testing.T) {
 		{name: "saves far apart stay lone", in: "0:f 350:f 700:g", want: "4:0=f 354:0=f 704:0=g"},
 		{name: "a save and its formatter", in: "0:f 60:f", want: "4:0=f 68:0=f"},
 		{name: "a lock holds until it goes", in: "0:l( 1:f 900:g 1000:l)", want: "1100:0=f,g"},
-		{name: "a lock taken again holds on", in: "0:l( 1:f 20:l) 90:l( 100:g 110:l)", want: "210:0=f,g"},
+		{name: "a lock taken again holds on", in: "0:l( 1:f 20:l) 50:l( 100:g 110:l)", want: "210:0=f,g"},
+		{name: "a lock that is slow to come again", in: "0:l( 1:f 20:l) 80:l( 90:l)", want: "270:0=f"},
+		{name: "noise after a lock", in: "0:l( 1:f 20:l) 110:x~ 200:y@ 265:z~ 275:w~", want: "365:0=f"},
+		{name: "work under a lock goes on", in: "0:l( 1:a 2000:b 4500:c 5400:d 6300:e 7000:l)", want: "7100:0=a,b,c,d,e"},
+		{name: "writing the same under a lock is no work", in: "0:l( 1:a 2000:a 4500:a 5400:a", want: "5001:0=a 5404:0=a"},
 		{name: "a lock that comes and goes with nothing pending", in: "0:l( 1:l) 2:f", want: "6:0=f"},
 		{name: "a lock that never goes", in: "0:l( 1:f", want: "5001:0=f"},
 		{name: "a left-over lock holds once only", in: "0:l( 1:f 9000:f", want: "5001:0=f 9004:0=f"},
@@ -176,5 +180,58 @@ func TestSetLanes(t *testing.T) {
 	}
 	if q.Pending() {
 		t.Error("a lane that nobody took over is still pending")
+	}
+}
+
+// The order of one look does not matter: a lock that went in it went after everything else.
+func TestReleaseBeforeItsFiles(t *testing.T) {
+	q := NewQueue[string, int](Options[string]{Lanes: []Lane{{}}})
+	now := time.Now()
+	q.Add(Input[string, int]{Items: []Item[string]{
+		{Fact: Fact{Key: "l", State: Noise, Release: true}},
+		{Fact: Fact{Key: "f", State: Whole}, Lanes: []int{0}},
+	}}, now)
+	if at, _ := q.Next(); at.Sub(now) != releaseQuiet {
+		t.Errorf("due after %v, want %v", at.Sub(now), releaseQuiet)
+	}
+}
+
+func TestTimesAreClamped(t *testing.T) {
+	q := NewQueue[string, int](Options[string]{Lanes: []Lane{{}}})
+	now := time.Now()
+	for _, at := range []time.Duration{-ms, time.Hour, -time.Hour} {
+		q.Add(Input[string, int]{Items: []Item[string]{{Fact: Fact{Key: "f", State: Whole, Time: now.Add(at)}, Lanes: []int{0}}}}, now)
+	}
+	if at, _ := q.Next(); at.Sub(now) != wholeQuiet {
+		t.Errorf("due after %v, want %v", at.Sub(now), wholeQuiet)
+	}
+	w, _ := q.Take(now.Add(wholeQuiet))
+	if b := w.Batches[0]; now.Sub(b.First) != ms || !b.Last.Equal(now) {
+		t.Errorf("got %v to %v", b.First.Sub(now), b.Last.Sub(now))
+	}
+}
+
+// What is pending is bounded by the number of keys, and in the order of their last change.
+func TestPendingIsBounded(t *testing.T) {
+	q := NewQueue[string, int](Options[string]{Lanes: []Lane{{}}, Fold: newest})
+	now := time.Now()
+	for i := range 10_000 {
+		key := fmt.Sprint(i * 7 % 10)
+		q.Add(Input[string, int]{Items: []Item[string]{{Value: key, Fact: Fact{Key: key, State: Whole}, Lanes: []int{0}}}}, now)
+		if n := len(q.lanes[0].items); n > 100 {
+			t.Fatalf("%d items for 10 keys", n)
+		}
+	}
+	w, _ := q.Take(now.Add(time.Second))
+	if got, want := strings.Join(w.Batches[0].Items, ""), "0741852963"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestStateString(t *testing.T) {
+	for s, want := range map[State]string{Unknown: "unknown", Whole: "whole", Open: "open", Gone: "gone", Noise: "noise", 77: "noise"} {
+		if got := s.String(); got != want {
+			t.Errorf("%d: got %s, want %s", s, got, want)
+		}
 	}
 }
