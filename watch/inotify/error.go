@@ -118,13 +118,15 @@ func barrierError(err error) error {
 	return err
 }
 
-// fdError tells a descriptor that is not open from a /proc that is not there.
+// fdError tells what ENOENT of AddFD means: a descriptor that is not open, or a /proc that is not there.
 func fdError(fd int, path string) *Error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
 		return newError("add", path, NoWD, err)
 	}
 	e := newError("add", path, NoWD, unix.ENOENT)
-	e.reason = "/proc is not mounted"
+	if unix.Access("/proc/self/fd", unix.F_OK) != nil {
+		e.reason = "/proc is not mounted"
+	}
 	return e
 }
 

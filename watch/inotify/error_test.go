@@ -101,6 +101,8 @@ func TestAddFaults(t *testing.T) {
 			t.Errorf("%v: got hint %q, want %q", test.errno, e.Hint(), test.hint)
 		}
 	}
+	_, err := c.AddFD(0, Create) // the last errno, ENOENT, though the descriptor is open and /proc is there
+	expectError(t, err, unix.ENOENT, "inotify add /proc/self/fd/0: no such file or directory (ENOENT)")
 	errno, interrupted = 0, 3
 	add(t, c, "/", Create)
 }

@@ -235,6 +235,18 @@ func TestAddFD(t *testing.T) {
 	expectMasks(t, c, WatchMask&^Unmount, WatchMask&^Unmount)
 }
 
+// TestAddFDOfRemoved: a folder without a name can still be watched, to the end.
+func TestAddFDOfRemoved(t *testing.T) {
+	s, c := newSandbox(t), newTestConn(t)
+	s.mkdir("a")
+	dir := s.open("a", os.O_RDONLY)
+	s.remove("a")
+	wd, err := c.AddFD(int(dir.Fd()), WatchMask)
+	must(t, err)
+	s.must(dir.Close())
+	expect(t, upToBarrier(t, c), []Event{{wd, DeleteSelf, 0, 0, ""}, {wd, Ignored, 0, 0, ""}})
+}
+
 func TestAddFDErrors(t *testing.T) {
 	c := newTestConn(t)
 	_, err := c.AddFD(-1, Create)
