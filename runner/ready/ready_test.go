@@ -398,21 +398,22 @@ func TestNotifyStatusIsInTheTimeout(t *testing.T) {
 // that it sends are closed.
 func TestNotifyFromOthers(t *testing.T) {
 	p := probe(t, ready.Spec{Notify: true})
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: p.Notify().Path(), Net: "unixgram"})
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer unix.Close(fd)
+	to := &unix.SockaddrUnix{Name: p.Notify().Path()}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rights := unix.UnixRights(int(w.Fd()))
-	if _, _, err := conn.WriteMsgUnix([]byte("READY=1\nSTATUS=other"), rights, nil); err != nil {
+	if err := unix.Sendmsg(fd, []byte("READY=1\nSTATUS=other"), rights, to, 0); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	if _, err := conn.Write([]byte("STATUS=ours")); err != nil {
+	if err := unix.Sendto(fd, []byte("STATUS=ours"), 0, to); err != nil {
 		t.Fatal(err)
 	}
 	asked := 0
