@@ -9,12 +9,14 @@ import (
 type clock struct {
 	timer  *time.Timer
 	at     time.Time     // when it rings; zero: not at all
-	mounts chan struct{} // the mount table has changed, or the machine was asleep
+	mounts chan struct{} // the mount table has changed
+	woke   chan struct{} // the machine was asleep
 }
 
 func (c *clock) init() {
 	c.timer = time.NewTimer(time.Hour)
 	c.timer.Stop()
+	c.mounts, c.woke = make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // postponed is a look that is to be taken later.

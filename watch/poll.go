@@ -80,3 +80,49 @@ func (w *Watcher) interval() time.Duration {
 	}
 	return d
 }
+
+// heal tries to get watches for directories that were refused one. The kernel says no to the first while it would say no to
+// all.
+func (w *Watcher) heal() {
+	if w.silent || w.health.limit == nil {
+		return
+	}
+	short := 0
+	for _, r := range w.roots {
+		if r.top == nil {
+			continue
+		}
+		refused := false
+		_ = r.top.walk(func(n *node) bool {
+			if n.id < 0 && n.flags&(cyclic|unreadable) == 0 {
+				if refused = refused || !w.healOne(n); refused {
+					short++
+				}
+			}
+			return true
+		})
+	}
+	w.health.short = short
+	if short == 0 {
+		w.health.limit, w.health.told = nil, false
+		w.warn(Warning{Kind: LimitHealed, Dirs: w.index.size})
+	}
+}
+
+// healOne watches a polled directory. What was done in it before is found by the look that follows.
+func (w *Watcher) healOne(n *node) bool {
+	fd, err := w.pin(w.eye, n)
+	if err != nil {
+		return troubleOf(err) == absent // its own look will tell
+	}
+	defer w.close(fd)
+	id, err := w.watch(fd)
+	if err != nil {
+		return false
+	}
+	if !w.at(n.dev).poll {
+		n.flags &^= polled
+	}
+	w.rewatch(n, id)
+	return true
+}

@@ -97,7 +97,7 @@ func (s randomRun) run(t *testing.T, ops int64) int64 {
 		}
 	}
 	var count atomic.Int64
-	perRound := int64(50 + s.seed%1500)
+	perRound := int64(100) << (s.seed % 7)
 	writers := func() *sync.WaitGroup {
 		var wg sync.WaitGroup
 		until := count.Load() + perRound
@@ -165,7 +165,9 @@ func (v *vandal) path() string {
 	return p
 }
 
-func (v *vandal) outside() string { return filepath.Join(v.dir, "out", names[v.r.IntN(len(names)):][:1]) }
+func (v *vandal) outside() string {
+	return filepath.Join(v.dir, "out", names[v.r.IntN(len(names)):][:1])
+}
 
 // act does one thing; that it may fail is part of the game.
 func (v *vandal) act() {
@@ -431,7 +433,7 @@ func (v *follower) compare(when, what string, disk, got map[string]seen) {
 	}
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		for _, l := range traced[max(0,len(traced)-400):] {
+		for _, l := range traced[max(0, len(traced)-400):] {
 			v.t.Log(l)
 		}
 		v.t.Errorf("round %s: %s differs from the disk in %d paths:\n%s", when, what, len(wrong),

@@ -65,6 +65,7 @@ type Watcher struct {
 	roots      []*root
 	anchors    map[int32][]anchor
 	hard       hardLinks
+	mounted    mountTable
 	set        Set
 	marks      []Mark // reached, to be handed over
 	turns      []RootEvent
@@ -324,6 +325,9 @@ func (w *Watcher) wait() bool {
 	case <-w.clock.mounts:
 		w.now = time.Now()
 		w.mountsChanged()
+	case <-w.clock.woke:
+		w.now = time.Now()
+		w.rescan("the machine was asleep")
 	case <-w.clock.timer.C:
 		w.now = time.Now()
 		w.ring()
