@@ -18,7 +18,7 @@ func manyRules(tb testing.TB) []*Rule {
 			{fmt.Sprintf("services/s%d/**/*.go", i), fmt.Sprintf("services/s%d/go.mod", i), "!**/*_test.go"},
 			{fmt.Sprintf("web/app%d/**/*.{ts,tsx,css}", i), "!**/*.d.ts"},
 			{fmt.Sprintf("proto/v%d/*.proto", i), "buf.yaml"},
-			{fmt.Sprintf("**/testdata/%d/**", i)},
+			{fmt.Sprintf("**/testdata/%d/**", i), fmt.Sprintf("[a-c]*/x%d/*.txt", i)},
 			{fmt.Sprintf("docs/**/[a-m]*%d.md", i), "**/README.md"},
 		} {
 			r, err := New(Options{Files: Patterns(files...), Ignore: Patterns("dist/", "*.log")})
@@ -88,6 +88,29 @@ func BenchmarkUnwanted(b *testing.B) {
 				b.Errorf("wanted by %v", dst)
 			}
 		})
+	}
+}
+
+// BenchmarkPrune asks 50 rules about a folder that each must be asked about.
+func BenchmarkPrune(b *testing.B) {
+	for _, dir := range []string{"third_party/lib3/src/a/b", "services/s3/internal", "docs/ch1"} {
+		b.Run(dir, func(b *testing.B) {
+			set := NewSet(SetOptions{Rules: manyRules(b)})
+			b.ReportAllocs()
+			for b.Loop() {
+				set.Prune(dir)
+			}
+		})
+	}
+}
+
+// BenchmarkExplain explains one path to 50 rules, with 200 ignore lines.
+func BenchmarkExplain(b *testing.B) {
+	ig := ignoreOf(b, IgnoreOptions{Gitignore: true, Defaults: true}, map[string]string{".gitignore": manyLines(200)})
+	set := NewSet(SetOptions{Rules: manyRules(b), Ignore: ig})
+	b.ReportAllocs()
+	for b.Loop() {
+		set.Explain("services/s3/internal/store/file.go", false)
 	}
 }
 

@@ -1,7 +1,7 @@
 package rule
 
 import (
-	"slices"
+	"fmt"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -15,12 +15,12 @@ type glob struct {
 
 	// whole is the glob without "!" if it has braces and alts are what they spell
 	// out to and no more. Doublestar matches with it where alts alone do not
-	// decide: see alt.settles. When there would be more than maxAlts, alts is empty.
+	// decide: see alt.settles.
 	whole string
 }
 
 // maxAlts bounds what the braces of one glob may spell out to.
-const maxAlts = 512
+const maxAlts = 4096
 
 // kind is the cheapest exact way to match an alternative.
 type kind uint8
@@ -69,8 +69,13 @@ func compileGlob(p Pattern) (glob, error) {
 	if err := checkGlob(p, text); err != nil {
 		return g, err
 	}
-	settled := indexMeta(text, 0, '{') < 0
-	for _, t := range expandBraces(text, maxAlts) {
+	brace := indexMeta(text, 0, '{')
+	texts := expandBraces(text, maxAlts)
+	if len(texts) == 0 {
+		return g, wrong(p, len(p.Text)-len(text)+brace, fmt.Sprintf("braces spell out to more than %d globs", maxAlts), "write several globs, or * in the place of a brace")
+	}
+	settled := brace < 0
+	for _, t := range texts {
 		a, err := compileAlt(p, t)
 		if err != nil {
 			return g, err
@@ -78,57 +83,45 @@ func compileGlob(p Pattern) (glob, error) {
 		settled = settled || a.text != t
 		g.alts = append(g.alts, a)
 	}
-	switch {
-	case len(g.alts) == 0 && strings.HasSuffix(text, "/"):
-		g.whole = text + "**"
-	case !settled:
+	if !settled {
 		g.whole = text
 	}
 	return g, nil
 }
 
 func (g *glob) match(path string) bool {
+	doubt := false
 	for i := range g.alts {
 		a := &g.alts[i]
-		if a.match(path) && (g.whole == "" || a.settles(path)) {
+		if !a.match(path) {
+			continue
+		}
+		if g.whole == "" || a.settles(path) {
 			return true
 		}
+		doubt = true
 	}
-	return g.whole != "" && g.unsettled(path)
-}
-
-// unsettled asks doublestar about the glob with its braces, if any alternative
-// leaves the path to it.
-func (g *glob) unsettled(path string) bool {
-	doubtful := func(a alt) bool { return a.match(path) && !a.settles(path) }
-	return (len(g.alts) == 0 || slices.ContainsFunc(g.alts, doubtful)) && doublestar.MatchUnvalidated(g.whole, path)
+	return doubt && doublestar.MatchUnvalidated(g.whole, path)
 }
 
 // reaches reports whether a path below dir could match.
 func (g *glob) reaches(dir string) bool {
-	if len(g.alts) == 0 {
-		return true
+	for i := range g.alts {
+		if g.alts[i].reaches(dir) {
+			return true
+		}
 	}
-	return slices.ContainsFunc(g.alts, func(a alt) bool {
-		states, exact := a.walk(dir)
-		return !exact || states&(1<<len(a.segments)-1) != 0
-	})
+	return false
 }
 
-// covers reports whether every path below dir matches: the glob ends in "**" or
-// "**/*", and dir leads to there.
+// covers reports whether every path below dir matches.
 func (g *glob) covers(dir string) bool {
-	return slices.ContainsFunc(g.alts, func(a alt) bool {
-		last := len(a.segments) - 1
-		if last > 0 && a.segments[last].text == "*" && a.segments[last].kind == wild {
-			last--
+	for i := range g.alts {
+		if g.alts[i].covers(dir) {
+			return true
 		}
-		if a.open || last < 0 || a.segments[last].kind != doubleStar {
-			return false
-		}
-		states, exact := a.walk(dir)
-		return exact && states&(1<<last) != 0
-	})
+	}
+	return false
 }
 
 func (g *glob) verdict(d Decision, text string) Verdict {
@@ -196,10 +189,50 @@ func (a *alt) settles(path string) bool {
 	switch a.kind {
 	case under:
 		return len(path) >= len(a.prefix)
+	case within:
+		return !strings.HasSuffix(path, a.inner)
 	case oneStar:
 		return len(path) > len(a.prefix)+len(a.suffix)
 	}
 	return a.kind != anyOther
+}
+
+// reaches reports whether a path below dir could match.
+func (a *alt) reaches(dir string) bool {
+	folder := a.folder()
+	switch {
+	case dir == ".", strings.HasPrefix(folder, dir) && folder[len(dir)] == '/':
+		return true
+	case !isWithin(dir, folder), a.kind == exact:
+		return false
+	case a.kind != oneStar && a.kind != anyOther:
+		return true
+	}
+	states, exact := a.walk(dir)
+	return !exact || states&(1<<len(a.segments)-1) != 0
+}
+
+// covers reports whether every path below dir matches: the glob ends in "**" or
+// "**/*", and dir leads to there.
+func (a *alt) covers(dir string) bool {
+	last := len(a.segments) - 1
+	if last > 0 && a.segments[last].text == "*" && a.segments[last].kind == wild {
+		last--
+	}
+	if a.open || last < 0 || a.segments[last].kind != doubleStar || !isWithin(dir, a.folder()) {
+		return false
+	}
+	states, exact := a.walk(dir)
+	return exact && states&(1<<last) != 0
+}
+
+// isWithin reports whether dir is folder, which ends in a slash, or below it.
+func isWithin(dir, folder string) bool {
+	if folder == "" {
+		return true
+	}
+	end := len(folder) - 1
+	return strings.HasPrefix(dir, folder[:end]) && (len(dir) == end || dir[end] == '/')
 }
 
 // walk follows dir through the segments. Bit i of states is set when segment i
@@ -211,18 +244,21 @@ func (a *alt) walk(dir string) (states uint64, exact bool) {
 		return 0, false
 	}
 	states = a.skipStars(1)
-	for _, name := range elements(dir) {
+	for start := 0; dir != "." && start < len(dir); {
 		if a.open && states&(1<<len(a.segments)) != 0 {
 			return 0, false
 		}
-		states = a.step(states, name)
+		end := nextSlash(dir, start)
+		states = a.step(states, dir[start:end])
+		start = end + 1
 	}
 	return states, !a.open || states&(1<<len(a.segments)) == 0
 }
 
 func (a *alt) step(states uint64, name string) uint64 {
 	var next uint64
-	for i, s := range a.segments {
+	for i := range a.segments {
+		s := &a.segments[i]
 		switch {
 		case states&(1<<i) == 0:
 		case s.kind == doubleStar:
@@ -242,18 +278,10 @@ func (s *segment) matchFolder(name string) bool {
 
 // skipStars adds the states that a "**" for no folder at all leads to.
 func (a *alt) skipStars(states uint64) uint64 {
-	for i, s := range a.segments {
-		if s.kind == doubleStar && states&(1<<i) != 0 {
+	for i := range a.segments {
+		if a.segments[i].kind == doubleStar && states&(1<<i) != 0 {
 			states |= 1 << (i + 1)
 		}
 	}
 	return states
-}
-
-// elements splits a path at its slashes; the root has none.
-func elements(path string) []string {
-	if path == "." || path == "" {
-		return nil
-	}
-	return strings.Split(path, "/")
 }

@@ -49,9 +49,6 @@ func newIndex(rules []*Rule) index {
 }
 
 func (x *index) addGlob(rule int, g *glob) {
-	if len(g.alts) == 0 {
-		x.others = append(x.others, entry{rule: rule, glob: g})
-	}
 	for i := range g.alts {
 		x.add(entry{rule: rule, glob: g, alt: &g.alts[i]})
 	}
@@ -119,13 +116,7 @@ func (x *index) try(dst []int, start int, entries []entry, path string) []int {
 }
 
 func (e *entry) matches(path string) bool {
-	switch {
-	case e.glob == nil:
-		return true
-	case e.alt == nil:
-		return e.glob.match(path)
-	}
-	return e.alt.match(path) && (e.glob.whole == "" || e.alt.settles(path) || e.glob.match(path))
+	return e.glob == nil || e.alt.match(path) && (e.glob.whole == "" || e.glob.match(path))
 }
 
 // nextSlash returns the offset of the next slash from i on, or the end.

@@ -211,13 +211,21 @@ func (r *Rule) hiddenBy(path string, dir bool) (l *line, at string) {
 func (r *Rule) pruneGlobs(dir string) bool {
 	reached := r.everything
 	for i := range r.globs {
-		g := &r.globs[i]
-		if g.negated && g.covers(dir) {
+		if g := &r.globs[i]; !g.negated && !reached {
+			reached = g.reaches(dir)
+		}
+	}
+	return !reached || r.coversAll(dir)
+}
+
+// coversAll reports whether a "!" glob excludes everything below dir.
+func (r *Rule) coversAll(dir string) bool {
+	for i := range r.globs {
+		if g := &r.globs[i]; g.negated && g.covers(dir) {
 			return true
 		}
-		reached = reached || (!g.negated && g.reaches(dir))
 	}
-	return !reached
+	return false
 }
 
 func (r *Rule) explainGlobs(path string) Verdict {
