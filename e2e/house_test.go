@@ -15,8 +15,9 @@ const module = "github.com/flinch-run/flinch/"
 // arrows says which rooms of the house may import which; cmd may import all. A
 // room that is missing here may import none.
 var arrows = map[string][]string{
-	"watch":  {"watch/inotify"},
-	"runner": {"runner/command", "runner/output", "runner/process", "runner/ready", "runner/socket"},
+	"config/convert": {"config"},
+	"watch":          {"watch/inotify"},
+	"runner":         {"runner/command", "runner/output", "runner/process", "runner/ready", "runner/socket"},
 }
 
 // onlyCmd are packages that belong to the command line and to nothing below it.

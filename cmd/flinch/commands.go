@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/config/convert"
+)
+
+// The small commands: init, schema, version.
+
+func (o *options) initCommand() *cobra.Command {
+	var from string
+	var force, stdout bool
+	cmd := &cobra.Command{
+		Use:   "init [--from air|modd|nodemon|reflex]",
+		Short: "write a commented flinch.toml that fits this project",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			made, err := makeConfig(from)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			for _, note := range made.Notes {
+				fmt.Fprintf(o.err, "flinch: %s\n", note)
+			}
+			if stdout {
+				_, err := o.out.Write(made.TOML)
+				return err
+			}
+			return o.writeConfig(made.TOML, force)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "translate the config of `air|modd|nodemon|reflex`")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite a flinch.toml that is there")
+	cmd.Flags().BoolVar(&stdout, "stdout", false, "print it instead of writing it")
+	return cmd
+}
+
+// makeConfig looks at the project in the current folder, or translates.
+func makeConfig(from string) (*convert.Result, error) {
+	if from == "" {
+		return convert.Init(".")
+	}
+	return convert.From(from, ".")
+}
+
+// writeConfig writes flinch.toml and never over one that is there, unless forced.
+func (o *options) writeConfig(text []byte, force bool) error {
+	path := config.FileName
+	if o.config != "" {
+		path = o.config
+	}
+	flags := os.O_CREATE | os.O_WRONLY | os.O_EXCL
+	if force {
+		flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return exit(exitUsage, &hinted{fmt.Errorf("%s is there already", path), "look at it with --stdout, or overwrite it with --force"})
+	}
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return exit(exitUsage, err)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	fmt.Fprintf(o.err, "flinch: wrote %s; try: flinch check\n", abs)
+	return nil
+}
+
+func (o *options) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "print the JSON schema of flinch.toml, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := o.out.Write(config.Schema())
+			return err
+		},
+	}
+}
+
+func (o *options) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(o.out, "flinch", version())
+			return err
+		},
+	}
+}
+
+// version is what the Go toolchain recorded: the module's version, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel " + s.Value[:12]
+		}
+	}
+	return "devel"
+}

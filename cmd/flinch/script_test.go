@@ -1,0 +1,93 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flinch-run/flinch/runner/process"
+)
+
+func TestMain(m *testing.M) {
+	process.Guard()
+	testscript.Main(m, map[string]func(){"flinch": main})
+}
+
+var only = flag.String("script", "", "run the scripts whose name has this text only")
+
+// Each script in testdata/script is one behaviour of the command line, headed
+// by a sentence that says it.
+func TestScripts(t *testing.T) {
+	params := testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"eventually": eventually,
+			"status":     exitStatus,
+		},
+	}
+	if *only != "" {
+		params.Dir = ""
+		entries, err := os.ReadDir("testdata/script")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if strings.Contains(e.Name(), *only) {
+				params.Files = append(params.Files, "testdata/script/"+e.Name())
+			}
+		}
+	}
+	testscript.Run(t, params)
+}
+
+// eventually FILE TEXT [COUNT]: waits until the file holds the text (so often).
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually FILE TEXT [COUNT]")
+	}
+	count := 1
+	if len(args) == 3 {
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		count = n
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		data, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Count(string(data), args[1]) >= count {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not hold %q %d times:\n%s", args[0], args[1], count, data)
+		}
+		time.Sleep(5 * time.Millisecond) // nobody tells of a file that grows
+	}
+}
+
+// status N COMMAND...: runs a command, keeps its output in stdout and stderr
+// files, and wants this exit status.
+func exitStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		text := err.Error()
+		n, convErr := strconv.Atoi(strings.TrimPrefix(text, "exit status "))
+		if convErr != nil {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = n
+	}
+	if got != want {
+		ts.Fatalf("%v: exit status %d, want %d", args[1:], got, want)
+	}
+}

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/debounce"
+	"github.com/flinch-run/flinch/runner"
+	"github.com/flinch-run/flinch/runner/output"
+	"github.com/flinch-run/flinch/watch"
+)
+
+// session is one running flinch: its watch, its rules, its voice.
+type session struct {
+	*options
+	log    *slog.Logger
+	runner *runner.Runner
+
+	endedBy  atomic.Int32 // the signal that asked for the end; 0: none
+	pipeGone atomic.Bool  // the reader of the output has gone
+	keyboard *keyboard    // only steer touches it
+	printer  *output.Printer
+	temp     string // private folder for files that commands are given
+
+	// current is the source that is watched now. Only match sets it; the
+	// watcher's workers (prune) and the runner's loop (mark) read it.
+	current atomic.Pointer[source]
+	sources chan *source  // to see: watchers to listen to
+	failed  chan error    // from see: the watch was lost for good
+	quits   chan struct{} // to steer: stop everything
+}
+
+// source is a watcher with the plan that its answers are for. A new plan for
+// the same roots takes the place of the old one; other roots need another source.
+type source struct {
+	watcher *watch.Watcher
+	plans   atomic.Pointer[plan] // set by match only
+	retire  uint64               // of a source that has been replaced: the mark after which it is closed
+}
+
+func (s *session) plan() *plan { return s.current.Load().plans.Load() }
+
+// open sets everything up: when it returns the watch stands.
+func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error) {
+	began := time.Now()
+	p, err := newPlan(cfg)
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	s := &session{options: o, sources: make(chan *source, 1), failed: make(chan error, 1), quits: make(chan struct{}, 1)}
+	if err := s.speak(cfg); err != nil {
+		return nil, err
+	}
+	src, err := s.watch(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	s.current.Store(src)
+	if src.watcher != nil {
+		s.sources <- src
+		stats := src.watcher.Stats()
+		s.log.Info("ready", "rules", len(p.jobs), "folders", stats.Dirs, "backend", stats.Backend, "took", roughly(time.Since(began)))
+	}
+	if err := s.supervise(p); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// speak sets up what prints: the commands' lines and flinch's own words.
+func (s *session) speak(cfg *config.Config) (err error) {
+	colored, err := s.colored(s.out)
+	if err != nil {
+		return err
+	}
+	s.printer = output.New(output.Options{Stdout: s.out, Stderr: s.err, Color: colored, Gone: s.gone})
+	s.printer.SetNames(cfg.Names())
+	s.log, err = s.logger(s.printer.Log())
+	return err
+}
+
+// gone is called when nobody reads flinch's output any more: everything is stopped.
+func (s *session) gone(error) {
+	s.pipeGone.Store(true)
+	select {
+	case s.quits <- struct{}{}:
+	default:
+	}
+}
+
+// watch begins to watch what a plan names. With --once nothing is.
+func (s *session) watch(ctx context.Context, p *plan) (*source, error) {
+	src := &source{}
+	src.plans.Store(p)
+	if s.once {
+		return src, nil
+	}
+	opt := p.watchOptions()
+	opt.Prune = func(root int, dir string) bool { return src.plans.Load().prune(root, dir) }
+	opt.Skip = func(root int, path string) bool { return src.plans.Load().skip(root, path) }
+	opt.Logger, opt.Warn = s.log, warnings(s.log)
+	w, err := watch.New(ctx, opt)
+	if err != nil {
+		return nil, exit(watchStatus(err), err)
+	}
+	src.watcher = w
+	return src, nil
+}
+
+// watchStatus is the exit status of a watch that could not be set up.
+func watchStatus(err error) int {
+	if errors.Is(err, fs.ErrNotExist) {
+		return exitUsage
+	}
+	return exitWatch
+}
+
+// mark asks the watcher for a barrier. The runner's loop calls it.
+func (s *session) mark(id uint64) {
+	if w := s.current.Load().watcher; w != nil {
+		w.Mark(id)
+	}
+}
+
+// sighted makes of a batch what the debouncer is told, after it has taken up
+// what the batch says of flinch's own files: the config, the ignore files.
+func (s *session) sighted(ctx context.Context, b sighting) input {
+	in := input{Marks: b.retired()}
+	p := b.plans.Load()
+	if next := s.reload(ctx, p, b); next != nil {
+		in.Lanes = next
+	}
+	s.reloadIgnores(b.source, p, b.Changes)
+	s.tellRoots(p, b.Roots)
+	p = b.plans.Load()
+	in.Items = p.items(b.Changes)
+	return in
+}
+
+// retired are the marks of a batch. The last mark of a source that was replaced
+// is not passed on: it closes that source.
+func (b sighting) retired() []watch.Mark {
+	if b.retire == 0 {
+		return b.Marks
+	}
+	marks := slices.Clone(b.Marks)
+	return slices.DeleteFunc(marks, func(m watch.Mark) bool {
+		if m.ID == b.retire {
+			go b.watcher.Close()
+		}
+		return m.ID == b.retire
+	})
+}
+
+// reloadIgnores reads ignore files anew that have changed, and lets the
+// watcher look at what is wanted now.
+func (s *session) reloadIgnores(src *source, p *plan, changes []watch.Change) {
+	refresh := false
+	for _, c := range changes {
+		if c.Root == p.file {
+			continue
+		}
+		for _, name := range []string{c.Path, c.From} {
+			if name != "" && p.ignores[c.Root].Affects(name) {
+				p.ignores[c.Root].Reload(name)
+				refresh = true
+			}
+		}
+	}
+	if refresh {
+		s.log.Debug("ignore files changed, reading them again")
+		src.watcher.Refresh()
+	}
+}
+
+func (s *session) tellRoots(p *plan, events []watch.RootEvent) {
+	for _, e := range events {
+		if e.Root == p.file {
+			continue
+		}
+		if e.Gone {
+			s.log.Warn("root is gone, waiting for its return", "root", p.roots[e.Root])
+			continue
+		}
+		s.log.Info("root is back", "root", p.roots[e.Root])
+	}
+}
+
+// reload takes a changed config up: a valid one takes the place of the one in
+// force, of an invalid one the errors are shown. It returns the new lanes.
+func (s *session) reload(ctx context.Context, p *plan, b sighting) *debounce.Lanes {
+	if !touches(p, b.Changes) {
+		return nil
+	}
+	cfg, err := s.load(nil, false)
+	if err == nil && cfg.Diff(p.cfg).IsZero() {
+		return nil
+	}
+	var next *plan
+	if err == nil {
+		next, err = newPlan(cfg)
+	}
+	if err != nil {
+		s.log.Error("the config has changed and is not valid: the old one stays in force")
+		reportErrors(s.printer.Log(), err)
+		return nil
+	}
+	return s.replace(ctx, b.source, p, next)
+}
+
+// touches tells whether the config file is among the changes.
+func touches(p *plan, changes []watch.Change) bool {
+	for _, c := range changes {
+		if c.Root == p.file && !c.Open {
+			return true
+		}
+	}
+	return false
+}
+
+// replace puts a new plan in force.
+func (s *session) replace(ctx context.Context, src *source, old, next *plan) *debounce.Lanes {
+	diff := old.cfg.Diff(next.cfg)
+	if diff.Watch {
+		fresh, err := s.watch(ctx, next)
+		if err != nil {
+			s.log.Error("the config has changed and cannot be watched for: the old one stays in force", "error", err)
+			return nil
+		}
+		s.current.Store(fresh)
+		s.sources <- fresh
+		src.retire = ^uint64(0)
+		src.watcher.Mark(src.retire)
+	}
+	src.plans.Store(next)
+	if !diff.Watch {
+		src.watcher.Refresh()
+	}
+	if _, err := s.runner.Do(ctx, runner.Request{Verb: runner.DoSetRules, Set: next.jobs}); err != nil {
+		return nil
+	}
+	s.log.Info("config reloaded", "added", len(diff.Added), "changed", len(diff.Changed), "removed", len(diff.Removed))
+	return lanesFrom(old, next)
+}
+
+// lanesFrom says which old lane each new one continues: that of the same rule.
+func lanesFrom(old, next *plan) *debounce.Lanes {
+	lanes := &debounce.Lanes{Lanes: next.lanes}
+	for _, r := range next.cfg.Rules {
+		from := -1
+		for i, o := range old.cfg.Rules {
+			if o.Name == r.Name {
+				from = i
+			}
+		}
+		lanes.From = append(lanes.From, from)
+	}
+	return lanes
+}
+
+// lost ends the session where a watch ends and nobody asked for it.
+func (s *session) lost(ctx context.Context, src *source, err error) {
+	if ctx.Err() != nil || src.retire != 0 {
+		return
+	}
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// allFiles lists what a rule's globs match right now, relative to the first
+// root: what {files} stands for when nothing has changed.
+func (s *session) allFiles(name string) []string {
+	p := s.plan()
+	var files []string
+	for i, r := range p.cfg.Rules {
+		if r.Name == name {
+			p.walk(func(root int, path string) {
+				if p.rules[i].Match(path) && !p.ignores[root].Match(path, false) {
+					files = append(files, p.fromFirst(root, path))
+				}
+			})
+		}
+	}
+	return files
+}
+
+// walk visits the files of all roots that are watched.
+func (p *plan) walk(visit func(root int, path string)) {
+	for i, root := range p.roots {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			rel, relErr := filepath.Rel(root, path)
+			if err != nil || relErr != nil {
+				return nil // a folder that cannot be read has no files to hand over
+			}
+			if d.IsDir() {
+				if rel != "." && p.prune(i, rel) {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			visit(i, rel)
+			return nil
+		})
+	}
+}
+
+// fromFirst is a path of any root relative to the first one.
+func (p *plan) fromFirst(root int, path string) string {
+	if root == 0 {
+		return path
+	}
+	rel, err := filepath.Rel(p.roots[0], p.abs(root, path))
+	if err != nil {
+		return p.abs(root, path)
+	}
+	return rel
+}
+
+// verdict is the exit status that a session ends with.
+func (s *session) verdict(result runner.Result) error {
+	select {
+	case err := <-s.failed:
+		return exit(exitWatch, err)
+	default:
+	}
+	switch sig := s.endedBy.Load(); {
+	case s.pipeGone.Load():
+		return exit(exitPipeGone, nil)
+	case sig != 0:
+		return &signalled{unix.Signal(sig)}
+	case s.once && result.Failed() != nil:
+		return exit(exitFailed, nil)
+	}
+	return result.Err
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/runner"
+)
+
+// steer turns signals and keys into requests to the runner, until the context
+// ends. The first signal stops everything cleanly, the second kills.
+func (s *session) steer(ctx context.Context) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE)...)
+	defer signal.Stop(signals)
+	keys := make(chan byte)
+	s.keyboard = s.openKeys(ctx, keys)
+	defer s.keyboard.suspend()
+	for {
+		select {
+		case sig := <-signals:
+			s.signal(ctx, sig.(unix.Signal))
+		case <-s.quits:
+			s.ask(ctx, runner.Request{Verb: runner.DoQuit})
+		case key := <-keys:
+			s.key(ctx, key)
+		case err := <-s.failed:
+			s.failed <- err
+			s.log.Error("the watch is lost", "error", err)
+			s.ask(ctx, runner.Request{Verb: runner.DoQuit})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// openKeys listens to keys, unless a rule has the terminal.
+func (s *session) openKeys(ctx context.Context, keys chan<- byte) *keyboard {
+	if s.once || s.plan().ownsTerminal() {
+		return nil
+	}
+	k := openKeyboard(s.in)
+	if k != nil {
+		go k.read(ctx, keys)
+	}
+	return k
+}
+
+func (s *session) signal(ctx context.Context, sig unix.Signal) {
+	switch sig {
+	case unix.SIGPIPE: // the writer is told by its error
+	case unix.SIGTSTP:
+		s.stopSelf(ctx)
+	default:
+		if s.endedBy.CompareAndSwap(0, int32(sig)) {
+			s.ask(ctx, runner.Request{Verb: runner.DoQuit})
+			return
+		}
+		s.ask(ctx, runner.Request{Verb: runner.DoKill})
+	}
+}
+
+// stopSelf is Ctrl-Z: all runs are stopped, the terminal is given back, then
+// flinch stops itself. What follows happens after `fg`.
+func (s *session) stopSelf(ctx context.Context) {
+	s.ask(ctx, runner.Request{Verb: runner.DoSuspend})
+	s.keyboard.suspend()
+	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	s.keyboard.resume()
+	s.ask(ctx, runner.Request{Verb: runner.DoContinue})
+}
+
+const keyHelp = "keys: r run all again, p pause or resume, s status, q quit, Ctrl-C stop"
+
+func (s *session) key(ctx context.Context, key byte) {
+	switch key {
+	case 'q':
+		s.ask(ctx, runner.Request{Verb: runner.DoQuit})
+	case 'r':
+		s.ask(ctx, runner.Request{Verb: runner.DoRestart, Rules: s.plan().cfg.Names()})
+	case 'p':
+		s.togglePause(ctx)
+	case 's':
+		s.sayStatus(ctx)
+	case 'h', '?':
+		s.log.Info(keyHelp)
+	}
+}
+
+func (s *session) togglePause(ctx context.Context) {
+	reply, err := s.runner.Do(ctx, runner.Request{Verb: runner.DoStatus})
+	if err != nil {
+		return
+	}
+	verb := runner.DoPause
+	if reply.Status.Paused {
+		verb = runner.DoResume
+	}
+	s.ask(ctx, runner.Request{Verb: verb})
+}
+
+func (s *session) sayStatus(ctx context.Context) {
+	reply, err := s.runner.Do(ctx, runner.Request{Verb: runner.DoStatus})
+	if err != nil {
+		return
+	}
+	for _, r := range reply.Status.Rules {
+		s.log.Info("status", "rule", r.Name, "state", r.State.String(), "runs", r.Runs)
+	}
+}
+
+// ask sends a request whose answer nobody waits for; at the end there is
+// nobody to ask any more, and that is fine.
+func (s *session) ask(ctx context.Context, req runner.Request) {
+	if _, err := s.runner.Do(ctx, req); err != nil && !errors.Is(err, runner.ErrClosed) && ctx.Err() == nil {
+		s.log.Error("request", "error", err)
+	}
+}
+
+// ownsTerminal tells whether a rule reads the terminal.
+func (p *plan) ownsTerminal() bool {
+	for _, job := range p.jobs {
+		if job.Input == runner.InputTerminal {
+			return true
+		}
+	}
+	return false
+}
