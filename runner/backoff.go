@@ -59,7 +59,7 @@ func (j *job) restarts(out Outcome) bool {
 // a readiness is never known to have been ready.
 func (m *machine) countCrash(j *job, r *round) {
 	j.fails++
-	if r.ready && !j.rule.Ready.None() {
+	if r.ready && j.rule.probed() {
 		j.crashes = nil
 		return
 	}

@@ -206,7 +206,7 @@ func TestOnce(t *testing.T) {
 
 func TestSetRulesTouchesOnlyWhatDiffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, map[string]script{"a": {stop: 10 * ms}, "b": {stop: 10 * ms}, "c": {stop: 10 * ms}, "d": {}, "e": {lasts: 10 * ms}},
+		b := newBench(t, map[string]script{"a": {stop: 10 * ms}, "b": {stop: 10 * ms}, "c": {stop: 20 * ms}, "d": {}, "e": {lasts: 10 * ms}},
 			service("a"), service("b"), service("c"), task("e"))
 		b.until(time.Second)
 		b.host.log = nil
@@ -214,7 +214,7 @@ func TestSetRulesTouchesOnlyWhatDiffers(t *testing.T) {
 		changed.Env = []string{"X=1"}
 		b.do(Request{Verb: DoSetRules, Set: []Rule{service("a"), changed, service("d"), task("e")}})
 		b.until(2 * time.Second)
-		b.wantLog("1s stop c", "1s stop b", "1s start d start []", "1.01s end b 143", "1.01s start b start []", "1.01s end c 143")
+		b.wantLog("1s stop c", "1s stop b", "1s start d start []", "1.01s end b 143", "1.01s start b start []", "1.02s end c 143")
 		if got := len(b.do(Request{Verb: DoStatus}).Status.Rules); got != 4 {
 			t.Errorf("got %d rules, want 4", got)
 		}
@@ -338,10 +338,10 @@ func TestSuspendStopsAllClocks(t *testing.T) {
 		}
 		b.save("x", "s")
 		b.until(time.Minute)
-		b.wantLog("0s start a start []", "0s start s start []", "900ms end s 1", "1s signal a stopped", "1.1s signal a stopped (signal)")
+		b.wantLog("0s start a start []", "0s start s start []", "900ms end s 1", "1s suspend")
 		b.do(Request{Verb: DoContinue})
 		b.until(time.Minute + 2*time.Second)
-		b.wantLog("1m0s signal a continued", "1m0s start s change [x]", "1m0.9s end s 1", "1m1s stop a", "1m1s end a 143", "1m1.15s start s restart []")
+		b.wantLog("1m0s resume", "1m0s start s change [x]", "1m0.9s end s 1", "1m1s stop a", "1m1s end a 143", "1m1.15s start s restart []")
 		b.end()
 	})
 }

@@ -106,11 +106,11 @@ func (p *pretend) play(r *pretended, s script, pid int) {
 	if s.lasts > 0 {
 		life = time.After(s.lasts)
 	}
-	if !r.launch.Rule.Ready.None() {
+	if r.launch.Rule.probed() {
 		if s.ready >= 0 {
 			readiness = time.After(s.ready)
 		} else {
-			refusal = time.After(r.launch.Rule.readyTimeout())
+			refusal = time.After(r.launch.Rule.Ready.Timeout)
 		}
 	}
 	end := Report{Kind: Over, Run: id, Exit: s.exit}
@@ -119,7 +119,7 @@ func (p *pretend) play(r *pretended, s script, pid int) {
 		case <-readiness:
 			p.reports <- Report{Kind: BecameReady, Run: id}
 		case <-refusal:
-			p.reports <- Report{Kind: NotReady, Run: id, Err: fmt.Errorf("not ready after %v", r.launch.Rule.readyTimeout())}
+			p.reports <- Report{Kind: NotReady, Run: id, Err: fmt.Errorf("not ready after %v", r.launch.Rule.Ready.Timeout)}
 		case grace := <-r.stop:
 			if s.deaf || grace == 0 {
 				s.stop = grace
@@ -196,6 +196,18 @@ func (p *pretend) Kill(id RunID) {
 	p.logf("kill %s", r.launch.Rule.Name)
 	r.stop <- 0
 }
+
+func (p *pretend) Suspend() {
+	p.logf("suspend")
+	p.wg.Add(1)
+	go func() {
+		defer p.wg.Done()
+		time.Sleep(100 * ms)
+		p.reports <- Report{Kind: Suspended}
+	}()
+}
+
+func (p *pretend) Resume() { p.logf("resume") }
 
 func (p *pretend) List(rule string, token uint64) {
 	p.wg.Add(1)

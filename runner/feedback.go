@@ -76,7 +76,7 @@ const (
 // openSpan begins a span of a round.
 func (m *machine) openSpan(j *job, r *round) *span {
 	s := &span{rule: j.rule.Name, start: m.now, open: true, first: r.dirt.first, ancestors: m.ancestors(&r.dirt)}
-	if j.service() && j.rule.Ready.None() {
+	if j.service() && !j.rule.probed() {
 		s.open, s.closed, s.end = false, true, m.now.Add(serviceStart)
 	}
 	m.keepSpan(j, s)

@@ -27,6 +27,10 @@ type Host interface {
 	// Configure tells of the rules there are now, before the first Launch and
 	// whenever they change; what was kept for others can be given up.
 	Configure([]*Rule)
+	// Suspend stops the processes of all runs; a report of the kind Suspended follows.
+	Suspend()
+	// Resume undoes Suspend.
+	Resume()
 	// Reports is read by the loop alone, until Close has been called.
 	Reports() <-chan Report
 	// Close is called when no run is left, and waits for what it began.
@@ -48,7 +52,7 @@ type ReportKind uint8
 const (
 	// Started: the run's process is there, with PID.
 	Started ReportKind = iota
-	// BecameReady: the service can do its work. Only where the rule has a Readiness.
+	// BecameReady: the service can do its work. Only where the rule has a Ready.
 	BecameReady
 	// NotReady: it cannot any more, for Err: the time is over, or the probe is useless.
 	NotReady
@@ -62,6 +66,8 @@ const (
 	Note
 	// Listed: Files are all files of Rule.
 	Listed
+	// Suspended: the processes of all runs are stopped.
+	Suspended
 )
 
 // Report is what came of something that a [Host] was asked for.

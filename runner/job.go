@@ -135,7 +135,7 @@ func wentUp(m *machine, j *job) {
 		j.phase = up
 		return
 	}
-	if j.rule.Ready.None() {
+	if !j.rule.probed() {
 		becameReady(m, j)
 	}
 }
@@ -146,7 +146,7 @@ func becameReady(m *machine, j *job) {
 }
 
 func nextUp(m *machine, j *job) {
-	if j.rule.Ready.None() {
+	if !j.rule.probed() {
 		promote(m, j)
 	}
 }

@@ -24,12 +24,13 @@ type machine struct {
 	runs  map[RunID]*job // living ones
 	waits []*waiter
 
-	quitting bool
-	killAt   time.Time // when quitting: kill whatever is left
-	killed   bool
-	frozen   time.Time // since when flinch and all runs are stopped (Ctrl-Z); zero: they are not
-	freezing *freeze
-	kept     []RuleStatus // what the rules came to before the end
+	quitting    bool
+	killAt      time.Time // when quitting: kill whatever is left
+	killed      bool
+	frozen      time.Time // since when flinch and all runs are stopped (Ctrl-Z); zero: they are not
+	suspending  bool      // the host has not said yet that they are
+	onSuspended []func()
+	kept        []RuleStatus // what the rules came to before the end
 }
 
 func newMachine(opt Options) *machine {
@@ -337,7 +338,7 @@ func (m *machine) signal(j *job) {
 func (m *machine) serves(j *job, r *round) {
 	r.ready, r.since = true, m.now
 	j.green, j.broken = true, false
-	if !j.rule.Ready.None() {
+	if j.rule.probed() {
 		m.emit(m.runEvent(EventReady, j, r, r.telling()))
 	}
 	m.closeSpan(j, r)
@@ -534,7 +535,7 @@ func (j *job) upState() State {
 		return Held
 	case j.broken:
 		return Broken
-	case j.rule.Ready.None():
+	case !j.rule.probed():
 		return Running
 	}
 	return Ready

@@ -4,8 +4,12 @@ import "slices"
 
 // report takes what came of something the host was asked for.
 func (m *machine) report(rep Report) {
-	if rep.Kind == Listed {
+	switch rep.Kind {
+	case Listed:
 		m.listed(rep)
+		return
+	case Suspended:
+		m.suspended()
 		return
 	}
 	j := m.runs[rep.Run]
@@ -17,7 +21,7 @@ func (m *machine) report(rep Report) {
 	case Started:
 		m.runStarted(j, r, x, rep)
 	case BecameReady:
-		m.runReady(j, r, ready)
+		m.runReady(j, r, gotReady)
 	case NotReady:
 		if x.err == nil && !x.stopping {
 			x.err = rep.Err

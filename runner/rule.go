@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flinch-run/flinch/runner/command"
+	"github.com/flinch-run/flinch/runner/ready"
 )
 
 // Kind is what a rule's command is expected to do.
@@ -84,25 +85,6 @@ type Socket struct {
 	Address string // "127.0.0.1:8080" or "unix:/run/app.sock"
 }
 
-// Readiness says how a service shows that it can do its work. One of the ways
-// is set; with none of them a service is ready when it has been started.
-type Readiness struct {
-	Port    int             // a TCP port that a process of the run listens on
-	AnyPort bool            // any such port
-	TCP     string          // an address that accepts connections
-	HTTP    string          // an address that answers with a status of 200 to 399
-	Log     string          // a regular expression for a line of its output
-	Exec    command.Command // a command that ends with status 0
-	HasExec bool
-	Notify  bool          // READY=1 as sd_notify sends it
-	Timeout time.Duration // after which the service has failed; 0: DefaultReadyTimeout
-}
-
-// None tells whether there is nothing to wait for.
-func (r Readiness) None() bool {
-	return r.Port == 0 && !r.AnyPort && r.TCP == "" && r.HTTP == "" && r.Log == "" && !r.HasExec && !r.Notify
-}
-
 // Output says where a run's output goes besides the terminal.
 type Output struct {
 	File string // written whole, relative to the rule's folder; empty: nowhere
@@ -141,19 +123,17 @@ type Rule struct {
 	Output Output
 	Clear  bool // clear the terminal before a run
 
-	Ready        Readiness
+	// Ready says how a service shows that it can do its work; the zero Spec: it can
+	// when it has been started.
+	Ready        ready.Spec
 	ReloadSignal syscall.Signal // of a service: sent instead of a restart; 0: none
 	Restart      Restart        // of a service
 	Listen       []Socket       // of a service
 	Overlap      bool           // of a service: the old one serves until the new one is ready
 }
 
-const (
-	// DefaultStopTimeout is the time between a stop signal and SIGKILL.
-	DefaultStopTimeout = 5 * time.Second
-	// DefaultReadyTimeout is the time that a service may take to get ready.
-	DefaultReadyTimeout = 30 * time.Second
-)
+// DefaultStopTimeout is the time between a stop signal and SIGKILL.
+const DefaultStopTimeout = 5 * time.Second
 
 func (r *Rule) service() bool { return r.Kind == Service }
 
@@ -171,11 +151,11 @@ func (r *Rule) stopTimeout() time.Duration {
 	return r.StopTimeout
 }
 
-func (r *Rule) readyTimeout() time.Duration {
-	if r.Ready.Timeout == 0 {
-		return DefaultReadyTimeout
-	}
-	return r.Ready.Timeout
+// probed tells whether a start of the service is followed by a wait for it to be
+// ready.
+func (r *Rule) probed() bool {
+	s := r.Ready
+	return s.Port != 0 || s.AnyPort || s.TCP != "" || s.HTTP != "" || s.Log != nil || s.Exec != nil || s.Notify
 }
 
 // signal is what a trigger sends to a run that is up; 0: none.

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flinch-run/flinch/runner/ready"
 )
 
 func task(name string, needs ...string) Rule {
@@ -11,7 +13,7 @@ func task(name string, needs ...string) Rule {
 }
 
 func service(name string, needs ...string) Rule {
-	return Rule{Name: name, Kind: Service, Busy: Replace, Needs: needs, AtStart: true, Watches: true, Ready: Readiness{AnyPort: true}}
+	return Rule{Name: name, Kind: Service, Busy: Replace, Needs: needs, AtStart: true, Watches: true, Ready: ready.Spec{AnyPort: true, Timeout: 30 * time.Second}}
 }
 
 const ms = time.Millisecond

@@ -59,7 +59,7 @@ const (
 	forced                 // and somebody wants a restart, busy or not
 	due                    // the gate is open: act on the dirt
 	started                // the process of cur (in a handover: next) is there
-	ready                  // that run can do its work
+	gotReady               // that run can do its work
 	unready                // that run did not get ready in time
 	curOver                // no process of cur is left
 	nextOver
@@ -71,7 +71,7 @@ const (
 )
 
 var inputNames = [...]string{
-	triggered: "triggered", forced: "forced", due: "due", started: "started", ready: "ready", unready: "unready", curOver: "cur over",
+	triggered: "triggered", forced: "forced", due: "due", started: "started", gotReady: "ready", unready: "unready", curOver: "cur over",
 	nextOver: "next over", oldOver: "old over", expired: "expired", retry: "retry", halt: "halt",
 }
 
@@ -88,39 +88,39 @@ type table [phases][inputs]answer
 func answers() *table {
 	return &table{
 		down: {
-			triggered: stay, forced: stay, due: start, started: stay, ready: stay, unready: stay,
+			triggered: stay, forced: stay, due: start, started: stay, gotReady: stay, unready: stay,
 			curOver: stay, nextOver: stay, oldOver: stay, expired: stay, retry: stay, halt: rest,
 		},
 		starting: {
-			triggered: interrupt, forced: replace, due: renewStarting, started: wentUp, ready: becameReady, unready: giveUp,
+			triggered: interrupt, forced: replace, due: renewStarting, started: wentUp, gotReady: becameReady, unready: giveUp,
 			curOver: ended, nextOver: stay, oldOver: stay, expired: timeOut, retry: stay, halt: stopAll,
 		},
 		up: {
-			triggered: interrupt, forced: replace, due: renew, started: stay, ready: stay, unready: stay,
+			triggered: interrupt, forced: replace, due: renew, started: stay, gotReady: stay, unready: stay,
 			curOver: ended, nextOver: stay, oldOver: stay, expired: timeOut, retry: stay, halt: stopAll,
 		},
 		stopping: {
-			triggered: stay, forced: stay, due: stay, started: stay, ready: stay, unready: stay,
+			triggered: stay, forced: stay, due: stay, started: stay, gotReady: stay, unready: stay,
 			curOver: stopped, nextOver: stopped, oldOver: stopped, expired: stay, retry: stay, halt: stopAll,
 		},
 		backoff: {
-			triggered: revive, forced: revive, due: stay, started: stay, ready: stay, unready: stay,
+			triggered: revive, forced: revive, due: stay, started: stay, gotReady: stay, unready: stay,
 			curOver: stay, nextOver: stay, oldOver: stay, expired: stay, retry: again, halt: rest,
 		},
 		crashed: {
-			triggered: revive, forced: revive, due: stay, started: stay, ready: stay, unready: stay,
+			triggered: revive, forced: revive, due: stay, started: stay, gotReady: stay, unready: stay,
 			curOver: stay, nextOver: stay, oldOver: stay, expired: stay, retry: stay, halt: rest,
 		},
 		handover: {
-			triggered: interrupt, forced: abandon, due: abandon, started: nextUp, ready: promote, unready: giveUpNext,
+			triggered: interrupt, forced: abandon, due: abandon, started: nextUp, gotReady: promote, unready: giveUpNext,
 			curOver: lostOld, nextOver: lostNext, oldOver: stay, expired: stay, retry: stay, halt: stopAll,
 		},
 		retiring: {
-			triggered: interrupt, forced: stay, due: stay, started: stay, ready: stay, unready: stay,
+			triggered: interrupt, forced: stay, due: stay, started: stay, gotReady: stay, unready: stay,
 			curOver: lostNew, nextOver: stay, oldOver: retired, expired: stay, retry: stay, halt: stopAll,
 		},
 		abandoning: {
-			triggered: interrupt, forced: stay, due: stay, started: stay, ready: stay, unready: stay,
+			triggered: interrupt, forced: stay, due: stay, started: stay, gotReady: stay, unready: stay,
 			curOver: lostServing, nextOver: abandoned, oldOver: stay, expired: stay, retry: stay, halt: stopAll,
 		},
 	}

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -166,29 +165,27 @@ func (m *machine) done() bool {
 	return true
 }
 
-// freeze stops all runs for as long as flinch itself is going to be.
-type freeze struct {
-	at    time.Time // send SIGSTOP to those that ignored SIGTSTP
-	reply func()
-}
-
-const freezeGrace = 100 * time.Millisecond
-
-// suspend stops all runs and all clocks.
+// suspend stops all runs and all clocks, and replies when they are stopped.
 func (m *machine) suspend(reply func()) {
-	if !m.frozen.IsZero() {
+	if m.frozen.IsZero() {
+		m.frozen = m.now
+		m.host.Suspend()
+		m.suspending = true
+	}
+	if !m.suspending {
 		reply()
 		return
 	}
-	m.frozen = m.now
-	m.freezing = &freeze{at: m.now.Add(freezeGrace), reply: reply}
-	m.signalAll(syscall.SIGTSTP)
+	m.onSuspended = append(m.onSuspended, reply)
 }
 
-func (m *machine) frozenHard() {
-	m.signalAll(syscall.SIGSTOP)
-	m.freezing.reply()
-	m.freezing = nil
+// suspended: all runs are stopped.
+func (m *machine) suspended() {
+	m.suspending = false
+	for _, reply := range m.onSuspended {
+		reply()
+	}
+	m.onSuspended = nil
 }
 
 // thaw lets all runs and all clocks go on.
@@ -196,26 +193,11 @@ func (m *machine) thaw() {
 	if m.frozen.IsZero() {
 		return
 	}
-	if m.freezing != nil {
-		m.freezing.reply()
-		m.freezing = nil
-	}
+	m.suspended()
 	d := m.now.Sub(m.frozen)
 	m.frozen = time.Time{}
 	for _, t := range m.timers() {
 		*t = t.Add(d)
 	}
-	m.signalAll(syscall.SIGCONT)
-}
-
-func (m *machine) signalAll(sig syscall.Signal) {
-	for _, j := range m.order {
-		for _, r := range j.rounds() {
-			for _, x := range r.runs {
-				if !x.over && x.pid != 0 {
-					m.host.Signal(x.id, sig)
-				}
-			}
-		}
-	}
+	m.host.Resume()
 }

@@ -31,9 +31,6 @@ func (m *machine) timers() (list []*time.Time) {
 
 // deadline is when the next timer is due; zero: none is set.
 func (m *machine) deadline() (next time.Time) {
-	if m.freezing != nil {
-		return m.freezing.at
-	}
 	if !m.frozen.IsZero() {
 		return time.Time{}
 	}
@@ -48,9 +45,6 @@ func (m *machine) deadline() (next time.Time) {
 
 // expire does what is due.
 func (m *machine) expire() {
-	if m.freezing != nil && !m.now.Before(m.freezing.at) {
-		m.frozenHard()
-	}
 	if !m.frozen.IsZero() {
 		return
 	}
