@@ -71,16 +71,18 @@ func (s *Set) Prune(dir string) bool {
 	if dir == "." || s.keep[dir] {
 		return false
 	}
-	hidden := s.ignore != nil && s.ignore.Match(dir, true)
-	if hidden && !s.mixed {
+	reached := func(r *Rule) bool { return !r.Prune(dir) }
+	switch {
+	case !slices.ContainsFunc(s.rules, reached):
+		return true
+	case s.ignore == nil || !s.ignore.Match(dir, true):
+		return false
+	case !s.mixed:
 		return true
 	}
-	for _, r := range s.rules {
-		if !r.Prune(dir) && (!hidden || !s.hiddenFrom(r, dir, true)) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.rules, func(r *Rule) bool {
+		return r.reincludes && reached(r) && !s.hiddenFrom(r, dir, true)
+	})
 }
 
 // Skip reports whether a change of the file at path can be dropped unseen.
