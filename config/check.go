@@ -121,15 +121,17 @@ func (r *reader) sockets() {
 
 // needs refuses names that nobody has, then circles.
 func (r *reader) needs() {
-	names := r.cfg.Names()
+	c := circles{r: r, rules: map[string]*Rule{}, state: map[*Rule]int{}}
+	for _, rule := range slices.Backward(r.cfg.Rules) {
+		c.rules[rule.Name] = rule // of one name, the first
+	}
 	for _, rule := range r.cfg.Rules {
 		for i, need := range rule.Needs {
-			if !slices.Contains(names, need) {
-				r.fail(rule.Pos("needs", i), "needs", "", fmt.Sprintf("no rule %q%s", need, didYouMean(need, names)))
+			if c.rules[need] == nil {
+				r.fail(rule.Pos("needs", i), "needs", "", fmt.Sprintf("no rule %q%s", need, didYouMean(need, r.cfg.Names())))
 			}
 		}
 	}
-	c := circles{r: r, state: map[*Rule]int{}}
 	for _, rule := range r.cfg.Rules {
 		c.visit(rule)
 	}
@@ -138,6 +140,7 @@ func (r *reader) needs() {
 // circles is a walk along needs, depth first.
 type circles struct {
 	r     *reader
+	rules map[string]*Rule
 	state map[*Rule]int // 0 new, 1 on the path, 2 done
 	path  []string
 }
@@ -146,7 +149,7 @@ func (c *circles) visit(rule *Rule) {
 	c.state[rule] = 1
 	c.path = append(c.path, rule.Name)
 	for i, need := range rule.Needs {
-		next := c.r.cfg.Rule(need)
+		next := c.rules[need]
 		switch {
 		case next == nil:
 		case c.state[next] == 1:

@@ -251,3 +251,25 @@ func TestSchema(t *testing.T) {
 		t.Errorf("history: got %v, want 200", got)
 	}
 }
+
+// TestStringsAreWhatIsWritten: the String of each typed value is the text
+// that gives it.
+func TestStringsAreWhatIsWritten(t *testing.T) {
+	for _, k := range config.Keys() {
+		for _, word := range k.Values {
+			source := "[service.x]\nrun = 'x'\n" + k.Name + " = '" + word + "'\n"
+			if k.Where == config.Global {
+				source = k.Name + " = '" + word + "'\n[service.x]\nrun = 'x'\n"
+			}
+			cfg := parse(t, source)
+			r := cfg.Rules[0]
+			got := map[string]string{
+				"backend": cfg.Backend.String(), "on": r.On.String(), "busy": r.Busy.String(), "content": r.Content.String(),
+				"settle": r.Settle.String(), "leftovers": r.Leftovers.String(), "input": r.Input.String(), "restart": r.Restart.String(),
+			}[k.Name]
+			if got != word {
+				t.Errorf("%s: got %q, want %q", k.Name, got, word)
+			}
+		}
+	}
+}

@@ -49,9 +49,13 @@ func ruleSchema(kind Kind, where Where, doc string) schema {
 	rule["required"] = []string{"run"}
 	return schema{
 		"type": "object", "description": doc, "additionalProperties": rule,
-		"propertyNames": schema{"pattern": `^[\p{L}\p{Nd}_][\p{L}\p{Nd}_.-]{0,63}$`},
+		"propertyNames": schema{"pattern": namePattern},
 	}
 }
+
+// namePattern is what isRuleName says, without the classes of letters that
+// not every reader of schemas knows.
+const namePattern = "^[A-Za-z0-9_\u0080-\uffff][A-Za-z0-9_.\u0080-\uffff-]{0,63}$"
 
 // schema describes a key with its default.
 func (k Key) schema(text string) schema {

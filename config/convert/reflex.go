@@ -10,13 +10,12 @@ import (
 
 // reflexLine is one line of a reflex.conf: flags and a command.
 type reflexLine struct {
-	files, ignore []string
-	lost          []string // what no glob can say
-	service       bool
-	all           bool
-	substitute    string
-	stop          string
-	command       []string
+	files      []string
+	lost       []string // what no glob can say
+	service    bool
+	substitute string // stands for the changed file
+	stop       string // how long a service may take to end
+	command    []string
 }
 
 // readReflex makes a rule of each line.
