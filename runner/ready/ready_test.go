@@ -160,7 +160,7 @@ func TestTCP(t *testing.T) {
 		t.Error(err)
 	}
 	l.Close()
-	err := probe(t, ready.Spec{TCP: at, Timeout: 30 * time.Millisecond}).Wait(t.Context(), ready.Deps{})
+	err := probe(t, ready.Spec{TCP: at, Timeout: 500 * time.Millisecond}).Wait(t.Context(), ready.Deps{})
 	if err == nil || !strings.HasSuffix(err.Error(), ": waited for tcp "+at+", last: connection refused") {
 		t.Errorf("got %v", err)
 	}
@@ -183,7 +183,7 @@ func TestTCPOfAStranger(t *testing.T) {
 		t.Errorf("%v, asked %d times", err, asked)
 	}
 	same := func(uint16) (ready.Holder, bool) { return ready.Holder{PID: 123, Name: "node"}, true }
-	err := probe(t, ready.Spec{TCP: at, Timeout: 30 * time.Millisecond}).Wait(t.Context(), ready.Deps{Holder: same})
+	err := probe(t, ready.Spec{TCP: at, Timeout: 500 * time.Millisecond}).Wait(t.Context(), ready.Deps{Holder: same})
 	if err == nil || !strings.HasSuffix(err.Error(), "last: port "+port+" is held by pid 123 (node), not ours") {
 		t.Errorf("got %v", err)
 	}
