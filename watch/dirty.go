@@ -103,8 +103,8 @@ func (k mark) merge(later mark) mark {
 		later.open, later.closed, later.gone = k.open, k.closed, k.gone
 	}
 	later.quiet = later.quiet && k.quiet
-	later.recovered = later.recovered && k.recovered
 	later.bits |= k.bits
+	later.recovered = (later.recovered || k.recovered) && later.bits == 0
 	later.again = later.again || k.again
 	if k.at.After(later.at) {
 		later.at = k.at

@@ -119,7 +119,11 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 	}
 	found := mark{at: w.now, recovered: own.recovered, quiet: own.quiet}
 	for _, name := range s.names {
-		if k, known := own.names[name]; !known || k.bits == 0 {
+		k, known := own.names[name]
+		switch {
+		case !known:
+			own.put(name, found)
+		case k.bits == 0:
 			own.put(name, k.merge(found))
 		}
 	}
