@@ -129,21 +129,14 @@ func (ig *Ignore) Affects(path string) bool {
 	if !ig.opt.Gitignore {
 		return false
 	}
-	name := path[strings.LastIndexByte(path, '/')+1:]
-	switch name {
-	case ".gitignore", ".ignore":
+	switch {
+	case isList(path):
 		f, _ := ig.folderOf(path)
 		return f.hidden == nil
-	case ".git":
-		return true
-	case "exclude":
-		return underGit(path, ".git/info/exclude")
-	case "config":
-		return underGit(path, ".git/config")
-	case "HEAD":
-		return ig.readsBranch() && underGit(path, ".git/HEAD")
+	case endsIn(path, ".git/HEAD"):
+		return ig.readsBranch()
 	}
-	return false
+	return isStore(path)
 }
 
 // Reload forgets what was read of files at or below the paths, so that it is
@@ -152,10 +145,10 @@ func (ig *Ignore) Affects(path string) bool {
 func (ig *Ignore) Reload(paths ...string) {
 	gone := make(map[string]bool, len(paths))
 	for _, p := range paths {
-		switch path.Base(p) {
-		case ".gitignore", ".ignore":
+		switch {
+		case isList(p):
 			p = path.Dir(p)
-		case ".git", "exclude", "config", "HEAD":
+		case isStore(p), endsIn(p, ".git/HEAD"):
 			p = "."
 		}
 		if p == "." || p == "" {
@@ -218,8 +211,19 @@ func (ig *Ignore) judgeAlone(path string, dir bool) *line {
 	return f.decide(ig, path, dir, true)
 }
 
-// underGit reports whether path is file, or ends in it behind a slash.
-func underGit(path, file string) bool {
+// isList reports whether path is named as an ignore file of its folder.
+func isList(path string) bool {
+	return endsIn(path, ".gitignore") || endsIn(path, ".ignore")
+}
+
+// isStore reports whether path is a repository's store or a file in it that
+// says what is ignored.
+func isStore(path string) bool {
+	return endsIn(path, ".git") || endsIn(path, ".git/config") || endsIn(path, ".git/info/exclude")
+}
+
+// endsIn reports whether path is file, or ends in it behind a slash.
+func endsIn(path, file string) bool {
 	rest, ok := strings.CutSuffix(path, file)
 	return ok && (rest == "" || rest[len(rest)-1] == '/')
 }

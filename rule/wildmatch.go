@@ -81,59 +81,75 @@ func (w *wildcard) match(s string) bool {
 	if w.never {
 		return false
 	}
-	star, folders := retry{token: -1}, retry{token: -1}
-	t, i := 0, 0
-	for {
-		if t == len(w.tokens) && i == len(s) {
-			return true
-		}
-		if t < len(w.tokens) {
-			switch w.tokens[t].kind {
-			case manyBytes:
-				star = retry{t, i}
-				t++
-				continue
-			case anything, anyFolders:
-				if t == len(w.tokens)-1 && w.tokens[t].kind == anything {
-					return true
-				}
-				star, folders = retry{token: -1}, retry{t, i}
-				t++
-				continue
-			default:
-				if i < len(s) && w.tokens[t].matches(s[i]) {
-					t, i = t+1, i+1
-					continue
-				}
-			}
-		}
-		switch {
-		case star.token >= 0 && star.at < len(s) && s[star.at] != '/':
-			star.at++
-			t, i = star.token+1, star.at
-		case folders.token >= 0 && folders.grow(s, w.tokens[folders.token].kind):
-			star.token = -1
-			t, i = folders.token+1, folders.at
-		default:
+	a := attempt{tokens: w.tokens, s: s, star: retry{token: -1}, folders: retry{token: -1}}
+	for a.token < len(a.tokens) || a.at < len(s) {
+		if !a.step() && !a.back() {
 			return false
 		}
 	}
+	return true
 }
 
-// retry is a star that may stand for more of the text, up to at so far.
+// attempt is how far a match has come.
+type attempt struct {
+	tokens []token
+	s      string
+
+	token, at     int   // the next token, and what of s it is to match
+	star, folders retry // the last "*" behind the last "**", and that
+}
+
+// retry is a star that may stand for more of the text, up to at so far; its
+// token is -1 for none.
 type retry struct{ token, at int }
 
-func (r *retry) grow(s string, kind tokenKind) bool {
-	if r.at >= len(s) {
+// step matches one token; false if it does not match there.
+func (a *attempt) step() bool {
+	if a.token == len(a.tokens) {
 		return false
 	}
-	if kind == anything {
-		r.at++
-		return true
+	switch t := &a.tokens[a.token]; {
+	case t.kind == manyBytes:
+		a.star = retry{a.token, a.at}
+	case t.kind == anything && a.token == len(a.tokens)-1:
+		a.at = len(a.s)
+	case t.kind == anything, t.kind == anyFolders:
+		a.star, a.folders = retry{token: -1}, retry{a.token, a.at}
+	case a.at < len(a.s) && t.matches(a.s[a.at]):
+		a.at++
+	default:
+		return false
 	}
+	a.token++
+	return true
+}
+
+// back lets the last star stand for more; false if none can.
+func (a *attempt) back() bool {
+	last := &a.star
+	if last.token < 0 || !last.grow(a.s, manyBytes) {
+		last = &a.folders
+		if last.token < 0 || !last.grow(a.s, a.tokens[last.token].kind) {
+			return false
+		}
+		a.star.token = -1
+	}
+	a.token, a.at = last.token+1, last.at
+	return true
+}
+
+// grow takes the least more of s that a star of the kind can stand for.
+func (r *retry) grow(s string, kind tokenKind) bool {
 	slash := strings.IndexByte(s[r.at:], '/')
-	r.at += slash + 1
-	return slash >= 0
+	switch {
+	case r.at == len(s), kind == manyBytes && slash == 0, kind == anyFolders && slash < 0:
+		return false
+	case kind == anyFolders:
+		r.at += slash + 1
+	default:
+		r.at++
+	}
+	return true
 }
 
 func (t *token) matches(b byte) bool {
