@@ -26,10 +26,11 @@ import (
 type Lane struct {
 	// Settle is the quiet time that ends a batch; the zero value is [Auto].
 	Settle Settle
-	// MaxWait is the longest time an item waits under endless input; zero means [DefaultMaxWait].
+	// MaxWait is the longest time an item waits under endless input; zero means [DefaultMaxWait]. While a lock is held it is more: 5 s, and
+	// up to 30 s while there are signs of work under the lock.
 	MaxWait time.Duration
 	// After holds the indexes of the lanes that this one needs: while one of them is pending, this one waits for it, and they then leave
-	// in the same wave. Circles are cut at an arbitrary place.
+	// in the same wave. It waits for them as long as they do, also beyond its own MaxWait. Circles are cut at an arbitrary place.
 	After []int
 }
 
@@ -89,7 +90,7 @@ type Item[T any] struct {
 	Value T
 	Fact  Fact
 	// Lanes holds the indexes of the lanes that want it, each once; with none it counts for the age of a storm only. It is read, and not
-	// kept.
+	// kept. An index without a lane is a mistake of the caller's, and panics.
 	Lanes []int
 }
 

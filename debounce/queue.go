@@ -222,10 +222,12 @@ func (q *Queue[T, M]) peek(now time.Time) (Wave[T, M], bool) {
 
 func (q *Queue[T, M]) commit(now time.Time) {
 	for _, i := range q.due {
-		if l := q.lanes[i]; now.Sub(l.worked) >= idleHold {
+		l := q.lanes[i]
+		if now.Sub(l.worked) >= idleHold {
 			clear(q.locks) // a batch that outwaited a lock is done with it until it is taken anew
 		}
-		q.lanes[i].fired()
+		l.fired()
+		l.tidy(now)
 	}
 	clear(q.marks[:q.spent])
 	q.marks = q.marks[q.spent:]
