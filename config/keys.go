@@ -176,7 +176,7 @@ var keys = []Key{
 		set: func(v value) { v.output() }},
 
 	{Name: "ready", Where: Services, Type: TypeTable, Example: `{ http = "http://127.0.0.1:8080/health", timeout = "10s" }`, Sub: readyKeys,
-		Doc: "When the service counts as ready; as soon as it runs if not set.",
+		Doc: "When the service counts as ready: all that is given must hold; as soon as it runs if not set.",
 		set: func(v value) { v.ready() }},
 	{Name: "reload_signal", Where: Services, Type: TypeSignal, Example: `"SIGHUP"`,
 		Doc: "A signal that is sent on a change instead of a restart.",

@@ -298,8 +298,8 @@ func (r Restart) String() string { return restartNames[r] }
 
 var restartNames = []string{"on-failure", "always", "never"}
 
-// Ready says when a service counts as ready: exactly one of the first seven
-// is set.
+// Ready says when a service counts as ready: all that is set of the first
+// seven must hold, and at least one is set.
 type Ready struct {
 	Port    uint16   // a LISTEN socket on this port that the run owns
 	AnyPort bool     // the same, any port
@@ -315,7 +315,10 @@ type Ready struct {
 type Listen struct {
 	Name    string // for LISTEN_FDNAMES; the rule's name where none was given
 	Network string // "tcp" or "unix"
-	Address string // "host:port", or the path as written ("@" first: abstract)
+	// Address is "host:port" (the host an IP address, localhost or empty), or
+	// the path as written: [Config.Abs] is for the caller to call, unless "@"
+	// stands first, which makes it abstract.
+	Address string
 }
 
 // String is the address as it is written.

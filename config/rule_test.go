@@ -93,14 +93,15 @@ func TestForms(t *testing.T) {
 		`ready = { port = 80 }`: func(r *config.Rule) bool {
 			return r.Ready.Port == 80 && !r.Ready.AnyPort && r.Ready.Timeout == 30*time.Second
 		},
-		`ready = { port = true }`:   func(r *config.Rule) bool { return r.Ready.Port == 0 && r.Ready.AnyPort },
-		`ready = { tcp = ":80" }`:   func(r *config.Rule) bool { return r.Ready.TCP == ":80" },
-		`ready = { log = "up.*" }`:  func(r *config.Rule) bool { return r.Ready.Log == "up.*" },
-		`ready = { exec = "a b" }`:  func(r *config.Rule) bool { return r.Ready.Exec.Line == "a b" },
-		`ready = { notify = true }`: func(r *config.Rule) bool { return r.Ready.Notify },
-		"ready.http = 'http://x/y'": func(r *config.Rule) bool { return r.Ready.HTTP.String() == "http://x/y" },
-		`listen = ":80"`:            func(r *config.Rule) bool { return len(r.Listen) == 1 && r.Listen[0].String() == ":80" },
-		`listen = "unix:@x"`:        func(r *config.Rule) bool { return r.Listen[0].Address == "@x" && r.Listen[0].String() == "unix:@x" },
+		`ready = { port = 1, log = "x" }`: func(r *config.Rule) bool { return r.Ready.Port == 1 && r.Ready.Log == "x" },
+		`ready = { port = true }`:         func(r *config.Rule) bool { return r.Ready.Port == 0 && r.Ready.AnyPort },
+		`ready = { tcp = ":80" }`:         func(r *config.Rule) bool { return r.Ready.TCP == ":80" },
+		`ready = { log = "up.*" }`:        func(r *config.Rule) bool { return r.Ready.Log == "up.*" },
+		`ready = { exec = "a b" }`:        func(r *config.Rule) bool { return r.Ready.Exec.Line == "a b" },
+		`ready = { notify = true }`:       func(r *config.Rule) bool { return r.Ready.Notify },
+		"ready.http = 'http://x/y'":       func(r *config.Rule) bool { return r.Ready.HTTP.String() == "http://x/y" },
+		`listen = ":80"`:                  func(r *config.Rule) bool { return len(r.Listen) == 1 && r.Listen[0].String() == ":80" },
+		`listen = "unix:@x"`:              func(r *config.Rule) bool { return r.Listen[0].Address == "@x" && r.Listen[0].String() == "unix:@x" },
 		`listen={address=":1"}`: func(r *config.Rule) bool {
 			return r.Listen[0] == config.Listen{Name: "s", Network: "tcp", Address: ":1"}
 		},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -509,21 +510,11 @@ func (v value) ready() {
 	if !v.is(tableKind) {
 		return
 	}
-	known := v.table(readyKeys)
-	var ways []*node
-	for _, kid := range v.n.kids {
-		if kid.key != "timeout" && slices.ContainsFunc(readyKeys, func(k Key) bool { return k.Name == kid.key }) {
-			ways = append(ways, kid)
-		}
-	}
-	switch {
-	case len(ways) == 0 && !known:
-	case len(ways) == 0:
+	if v.table(readyKeys) && !slices.ContainsFunc(v.n.kids, func(kid *node) bool { return kid.key != "timeout" }) {
 		v.errorf("says no way: give one of port, tcp, http, log, exec, notify")
-	case len(ways) > 1:
-		v.r.fail(ways[1].keyPos, v.name, "", fmt.Sprintf("%s and %s together: give one way only", ways[0].key, ways[1].key))
-	case ways[0].key == "notify" && ways[0].val == false:
-		v.at(ways[0]).errorf("notify must be true where it is given")
+	}
+	if notify := v.n.child("notify"); notify != nil && notify.val == false {
+		v.at(notify).errorf("notify must be true where it is given")
 	}
 }
 
@@ -579,11 +570,26 @@ func (v value) listenAddress() {
 	switch {
 	case found && (path == "" || path == "@"):
 		v.errorf("%q names no path", text)
+	case len(path) > maxUnixPath:
+		v.errorf("the path of a socket has %d bytes at most", maxUnixPath)
 	case found:
 		v.last().Network, v.last().Address = "unix", path
-	case v.hostPort(text, 0):
+	case v.hostPort(text, 0) && v.localHost(text):
 		v.last().Network, v.last().Address = "tcp", text
 	}
+}
+
+// maxUnixPath is what the kernel takes, beside a zero byte.
+const maxUnixPath = 107
+
+// localHost refuses names other than localhost: what they mean can change.
+func (v value) localHost(text string) bool {
+	host, _, _ := net.SplitHostPort(text)
+	if _, err := netip.ParseAddr(host); err == nil || host == "" || host == "localhost" {
+		return true
+	}
+	v.errorf("%q is not an IP address, and not localhost", host)
+	return false
 }
 
 // table reads the entries of a table by its keys. False: one is unknown, and
