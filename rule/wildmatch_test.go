@@ -24,7 +24,7 @@ func TestWildcard(t *testing.T) {
 		{"[[:upper:]a]", []string{"Q", "a"}, []string{"b", ":"}},
 		{"[[:x]", []string{"[", ":", "x"}, []string{"]"}},
 		{`[\]]`, []string{"]"}, []string{`\`}},
-		{"[z-a]", nil, []string{"z", "a", "m"}},
+		{"[z-a]", []string{"z"}, []string{"a", "m", "-"}},
 		{"[a", nil, []string{"[a", "a"}},
 		{"[[:nope:]]", nil, []string{"n"}},
 		{`a\`, nil, []string{"a", `a\`}},
