@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/flinch-run/flinch/config"
@@ -29,13 +30,26 @@ func (o *options) load(args []string, adHoc bool) (*config.Config, error) {
 		if err != nil {
 			return nil, exit(exitUsage, err)
 		}
-		path = found
+		path = fromHere(found)
 	}
 	cfg, err := config.Load(path, opt)
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	return cfg, nil
+}
+
+// fromHere is a path as a user in the current folder would write it.
+func fromHere(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(here, path)
+	if err != nil {
+		return path
+	}
+	return rel
 }
 
 func (o *options) loadAdHoc(args []string, opt config.Options) (*config.Config, error) {

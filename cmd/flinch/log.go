@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/log"
 	"github.com/charmbracelet/x/term"
 	"github.com/muesli/termenv"
@@ -29,10 +31,16 @@ func (o *options) logger(w io.Writer) (*slog.Logger, error) {
 	case o.verbose:
 		level = log.DebugLevel
 	}
+	clock := "2006-01-02T15:04:05.000Z07:00"
+	if format == log.TextFormatter {
+		clock = time.TimeOnly
+	}
 	l := log.NewWithOptions(w, log.Options{
-		Formatter: format, Level: level, Prefix: "flinch",
-		ReportTimestamp: format != log.TextFormatter, TimeFormat: "2006-01-02T15:04:05.000Z07:00",
+		Formatter: format, Level: level, Prefix: "flinch", ReportTimestamp: true, TimeFormat: clock,
 	})
+	styles := log.DefaultStyles()
+	styles.Levels[log.InfoLevel] = lipgloss.NewStyle().SetString("") // what is usual needs no word for it
+	l.SetStyles(styles)
 	colored, err := o.colored(o.err)
 	if err != nil {
 		return nil, err

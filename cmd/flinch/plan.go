@@ -128,11 +128,25 @@ func (p *plan) newIgnore(root string) (*rule.Ignore, error) {
 			opt.Own = append(opt.Own, within(root, p.cfg.Abs(file))...)
 		}
 	}
+	for _, file := range ownOutput() {
+		opt.Own = append(opt.Own, within(root, file)...)
+	}
 	ignore, err := rule.NewIgnore(root, opt)
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	return ignore, nil
+}
+
+// ownOutput are the files that our standard output and error go to: with
+// `flinch >log` what flinch says must not be a change to react to.
+func ownOutput() (files []string) {
+	for _, fd := range []string{"1", "2"} {
+		if target, err := os.Readlink("/proc/self/fd/" + fd); err == nil && filepath.IsAbs(target) {
+			files = append(files, target)
+		}
+	}
+	return files
 }
 
 // within is the log file and its rotated copy as paths below root, if they lie there.
@@ -223,7 +237,7 @@ func ops(on config.Ops) rule.Ops {
 func (p *plan) watchOptions() watch.Options {
 	roots := slices.Clone(p.roots)
 	if p.file >= 0 {
-		roots = append(roots, p.cfg.Path)
+		roots = append(roots, filepath.Join(p.cfg.Dir, filepath.Base(p.cfg.Path)))
 	}
 	return watch.Options{
 		Roots: roots, Prune: p.prune, Skip: p.skip, Follow: p.cfg.Follow, WaitRoots: p.cfg.WaitRoots,

@@ -56,7 +56,7 @@ func newRoot(io stdio) *cobra.Command {
 	root.AddCommand(o.checkCommand(), o.initCommand(), o.eventsCommand(), o.explainCommand(),
 		o.schemaCommand(), o.versionCommand())
 	root.AddCommand(laterCommands()...)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
 	return root
 }
 

@@ -36,6 +36,8 @@ func (s *sayer) say(e runner.Event) {
 		log.Debug("started", "run", e.Run, "pid", e.PID)
 	case runner.EventOver:
 		s.over(log, e)
+	case runner.EventAdded, runner.EventReplaced, runner.EventRemoved:
+		log.Debug(e.Kind.String())
 	case runner.EventExited, runner.EventTriggered, runner.EventWaiting, runner.EventUnblocked:
 		log.Debug(e.Kind.String(), "run", e.Run, "why", e.Why, "changed", paths(e.Changes))
 	default:
