@@ -124,8 +124,8 @@ func (p project) walk(depth int, visit func(path string)) {
 			return nil
 		case looked > maxLooked:
 			return fs.SkipAll
-		case entry.IsDir() && rel != "." && (skipped(entry.Name()) || strings.Count(rel, "/") >= depth):
-			return fs.SkipDir
+		case entry.IsDir() && rel != "." && (skipped(entry.Name()) || strings.Count(rel, "/") >= depth || p.has(filepath.Join(rel, "go.mod"))):
+			return fs.SkipDir // the last: another module
 		case entry.Type().IsRegular():
 			looked++
 			visit(filepath.ToSlash(rel))
