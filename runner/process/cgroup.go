@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,14 +16,15 @@ import (
 // cgroups gives each run a directory of its own below this program's cgroup, where that is writable.
 // A goroutine of its own makes the next directory while nobody waits, and removes those of runs that are over.
 type cgroups struct {
-	mount string // where the hierarchy is mounted
-	root  string // which of its directories that is
-	base  string
-	next  chan *cgroupDir // one for each that wants
-	wants chan struct{}
-	gone  chan string
-	quit  chan struct{}
-	ended chan struct{}
+	mount  string // where the hierarchy is mounted
+	root   string // which of its directories that is
+	parent string // this program's own
+	base   string
+	next   chan *cgroupDir // one for each that wants
+	wants  chan struct{}
+	gone   chan string
+	quit   chan struct{}
+	ended  chan struct{}
 }
 
 // cgroupDir is an empty directory, and an open descriptor of it.
@@ -37,7 +39,8 @@ func (d *cgroupDir) close() { unix.Close(d.fd) }
 func newCgroups(id string, log *slog.Logger) *cgroups {
 	c, err := findCgroup()
 	if err == nil {
-		c.base = filepath.Join(c.base, "flinch-"+id)
+		c.parent = c.base
+		c.base = filepath.Join(c.parent, fmt.Sprintf("flinch-%d-%s", os.Getpid(), id))
 		err = os.Mkdir(c.base, 0o755)
 	}
 	if err != nil {
@@ -155,6 +158,7 @@ func (c *cgroups) housekeeping() {
 	var old []string
 	var ready *cgroupDir
 	made := 0
+	c.clearOld()
 	chores := time.NewTimer(0)
 	defer chores.Stop()
 	for {
@@ -182,6 +186,22 @@ func (c *cgroups) housekeeping() {
 			c.leave(ready, old)
 			return
 		}
+	}
+}
+
+// clearOld removes what dead flinches could not, because processes that were left on purpose lived there.
+func (c *cgroups) clearOld() {
+	old, _ := filepath.Glob(c.parent + "/flinch-*-*")
+	for _, base := range old {
+		digits, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(base), "flinch-"), "-")
+		if pid, ok := atoi(digits); !ok || unix.Kill(pid, 0) != unix.ESRCH {
+			continue
+		}
+		dirs, _ := filepath.Glob(base + "/*/cgroup.procs")
+		for _, dir := range dirs {
+			unix.Rmdir(filepath.Dir(dir))
+		}
+		unix.Rmdir(base) // fails where somebody lives
 	}
 }
 

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -177,8 +178,9 @@ type leader struct {
 // of the guardian: it does not react to the signals that he sends to all.
 func (g *guard) wait() bool {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE)
-	os.WriteFile("/proc/self/comm", []byte("guard"), 0)
+	dropPages()
 	debug.FreeOSMemory() // what the program's own start-up used
+	os.WriteFile("/proc/self/comm", []byte("guard"), 0)
 	in := bufio.NewReaderSize(os.Stdin, 512)
 	for {
 		line, err := in.ReadString('\n')
@@ -189,6 +191,28 @@ func (g *guard) wait() bool {
 			return true
 		} else if len(words) > 1 {
 			g.note(words)
+		}
+	}
+}
+
+// dropPages gives back the pages of the program's files that its start-up touched. What is needed again comes from the
+// page cache. Left alone is what can be written, and what was, before it was made read-only (relocations).
+func dropPages() {
+	maps, err := slurp("/proc/self/smaps")
+	if err != nil {
+		return
+	}
+	var from, to uint64
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		switch {
+		case !strings.HasSuffix(f[0], ":"):
+			from, to = 0, 0
+			if len(f) >= 6 && f[1][1] != 'w' && strings.HasPrefix(f[5], "/") {
+				fmt.Sscanf(f[0], "%x-%x", &from, &to)
+			}
+		case f[0] == "Anonymous:" && f[1] == "0" && to > from:
+			unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED)
 		}
 	}
 }
