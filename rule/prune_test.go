@@ -2,6 +2,8 @@ package rule
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -164,4 +166,61 @@ func pathsOf(names []string, depth int) []string {
 		all, last = append(all, next...), next
 	}
 	return all
+}
+
+// TestSetPrunesNothingThatItMatches puts globs, ignore files, a rule's own
+// ignore lines and default ignores together: a folder in which any rule
+// reacts to a path is neither pruned nor is the path skipped.
+func TestSetPrunesNothingThatItMatches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(*gitSeed, 12))
+	lines := []string{"a", "/b/", "!a", "c/**", "!/b/", "ab/", "a.b", "!*.b", "/a/b", "!c", "**/ab", "!**/a/", ".git", "!.git/"}
+	pick := func(most int) (some []string) {
+		for range rng.IntN(most + 1) {
+			some = append(some, lines[rng.IntN(len(lines))])
+		}
+		return some
+	}
+	universe := pathsOf(append(pruneNames, ".git"), 3)
+	matched, pruned := 0, 0
+	for range 150 {
+		var rules []*Rule
+		for range 1 + rng.IntN(3) {
+			r := simpleRule(rng)
+			if rng.IntN(3) == 0 {
+				r = newRules(t, Options{Files: Patterns(".git/a", "b/ab/c", "**/a")})[0]
+			}
+			r.ignore, _ = compileLines(Patterns(pick(2)...))
+			r.reincludes = r.ignore.reincludes()
+			rules = append(rules, r)
+		}
+		files := map[string]string{".gitignore": strings.Join(pick(4), "\n"), "b/.gitignore": strings.Join(pick(3), "\n"), "a/.ignore": strings.Join(pick(2), "\n")}
+		opt := IgnoreOptions{Gitignore: true, Defaults: true, Patterns: Patterns(pick(1)...)}
+		for _, r := range rules {
+			opt.Named = append(opt.Named, r.Literals()...)
+		}
+		set := NewSet(SetOptions{Rules: rules, Ignore: ignoreOf(t, opt, files)})
+		for _, path := range universe {
+			e := set.Explain(path, false)
+			hits := set.Match(nil, path, false)
+			for i, v := range e.Rules {
+				if (v.Decision == Matched) != slices.Contains(hits, i) {
+					t.Fatalf("%s, rule %d: %+v, but Match says %v", path, i, v, hits)
+				}
+			}
+			if e.Pruned.Decision != Unmatched {
+				pruned++
+			}
+			if len(hits) == 0 {
+				continue
+			}
+			matched++
+			if e.Pruned.Decision != Unmatched || set.Skip(path) {
+				t.Fatalf("%s matches %v, but is skipped or %+v; files %q, patterns %v", path, hits, e.Pruned, files, opt.Patterns)
+			}
+		}
+	}
+	t.Logf("%d matches, %d paths in pruned folders", matched, pruned)
+	if matched == 0 || pruned == 0 {
+		t.Error("nothing was tried")
+	}
 }
