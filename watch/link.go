@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 type hardLinks struct {
 	at  map[int32][]linkAt
 	of  map[linkAt]int32
+	ids map[inode]int32
 	new map[inode]bool // a name more was found; the names that were known do not know of it yet
 }
 
@@ -26,12 +28,30 @@ const maxLinked = 1024
 
 const linkMask = inotify.Modify | inotify.CloseWrite | inotify.Attrib
 
-func (h *hardLinks) put(id int32, l linkAt) {
+func (h *hardLinks) put(id int32, l linkAt, of inode) {
 	if h.at == nil {
-		h.at, h.of = make(map[int32][]linkAt), make(map[linkAt]int32)
+		h.at, h.of, h.ids = make(map[int32][]linkAt), make(map[linkAt]int32), make(map[inode]int32)
 	}
 	h.at[id] = append(h.at[id], l)
 	h.of[l] = id
+	h.ids[of] = id
+}
+
+// search has the names of a file looked for.
+func (h *hardLinks) search(of inode) {
+	if h.new == nil {
+		h.new = make(map[inode]bool)
+	}
+	h.new[of] = true
+}
+
+// forget drops a watch that is no more.
+func (h *hardLinks) forget(id int32) {
+	for _, l := range h.at[id] {
+		delete(h.of, l)
+	}
+	delete(h.at, id)
+	maps.DeleteFunc(h.ids, func(_ inode, other int32) bool { return id == other })
 }
 
 // remove takes one name off, and says whether its watch is of no more use.
@@ -45,35 +65,50 @@ func (h *hardLinks) remove(l linkAt) (id int32, last bool) {
 	if len(h.at[id]) > 0 {
 		return id, false
 	}
-	delete(h.at, id)
+	h.forget(id)
 	return id, true
 }
 
-// link watches a file that has several names.
-func (w *Watcher) link(n *node, name string) {
+// relink watches the files with several names in a directory that has come back from limbo: while it was there, names may
+// have been found.
+func (w *Watcher) relink(n *node) {
+	if len(w.hard.ids)+len(w.hard.new) == 0 {
+		return
+	}
+	for i := range n.files.list {
+		of := inode{n.dev, n.files.list[i].ino}
+		if _, known := w.hard.ids[of]; known || w.hard.new[of] {
+			w.hard.search(of)
+		}
+	}
+}
+
+// link watches a file that has several names; false: its folder is not where it was.
+func (w *Watcher) link(n *node, name string) bool {
 	l := linkAt{n, name}
 	if _, known := w.hard.of[l]; known || w.conn == nil || len(w.hard.of) >= maxLinked {
-		return
+		return true
 	}
 	dir, err := w.pin(w.eye, n)
 	if err != nil {
-		return // its own marks will tell
+		return false
 	}
 	defer w.close(dir)
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return
+		return true
 	}
 	defer w.close(fd)
 	if w.eye.self(fd) != nil || typeOf(w.eye.st.Mode) != File {
-		return
+		return true
 	}
 	id, err := w.conn.AddFD(fd, linkMask)
 	if err != nil {
-		return
+		return true
 	}
-	w.hard.put(int32(id), l)
+	w.hard.put(int32(id), l, inode{n.dev, w.eye.st.Ino})
 	w.suspect(n, name, mark{at: w.now}) // written to between the look and the watch
+	return true
 }
 
 // linkOthers finds the other names of files that have got one more.
@@ -89,8 +124,9 @@ func (w *Watcher) linkOthers() {
 		}
 		_ = r.top.walk(func(n *node) bool {
 			for i := range n.files.list {
-				if wanted[inode{n.dev, n.files.list[i].ino}] {
-					w.link(n, n.files.name(i))
+				if of := (inode{n.dev, n.files.list[i].ino}); wanted[of] && !w.link(n, n.files.name(i)) {
+					w.hard.search(of) // the folder has moved meanwhile
+					w.again(n)
 				}
 			}
 			return true
@@ -111,10 +147,7 @@ func (w *Watcher) linkEvent(id int32, ev *inotify.Event) bool {
 		}
 	}
 	if ok && ev.Mask&inotify.Ignored != 0 {
-		for _, l := range links {
-			delete(w.hard.of, l)
-		}
-		delete(w.hard.at, id)
+		w.hard.forget(id)
 	}
 	return ok
 }
@@ -124,10 +157,7 @@ func (w *Watcher) linkNew(p spot, ino uint64) {
 	if _, known := w.hard.of[linkAt{p.node, p.name}]; known || len(w.hard.of) >= maxLinked {
 		return
 	}
-	if w.hard.new == nil {
-		w.hard.new = make(map[inode]bool)
-	}
-	w.hard.new[inode{p.node.dev, ino}] = true
+	w.hard.search(inode{p.node.dev, ino})
 	w.link(p.node, p.name)
 }
 

@@ -457,6 +457,7 @@ func (w *Watcher) attach(m *node, p spot, k mark, how flags) {
 	p.node.putDir(m)
 	w.tell(m, k, true)
 	_ = m.walk(func(n *node) bool {
+		w.relink(n)
 		if marks, waits := w.parked[n.id]; waits {
 			w.dirty.back(n.id, marks)
 			delete(w.parked, n.id)

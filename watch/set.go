@@ -38,6 +38,7 @@ type item struct {
 	wasType       Type
 	wrote, attrib bool
 	replaced      bool
+	retyped       bool // a folder was told to be written: something else was there
 	origin        string // explicit Rename: the path where this was before the batch
 	held          bool
 }
@@ -131,6 +132,7 @@ func (s *Set) touch(at place, c Change, wrote bool) {
 	it.after = true
 	it.wrote = it.wrote || wrote
 	it.attrib = it.attrib || !wrote
+	it.retyped = it.retyped || wrote && c.Type == Dir
 	it.fold(at, c)
 	s.live += it.counts()
 }
@@ -165,7 +167,7 @@ func (it *item) op() Op {
 		return Create
 	case !it.after:
 		return Remove
-	case it.last.Type != it.wasType && it.wasType != 0:
+	case it.retyped || it.last.Type != it.wasType && it.wasType != 0:
 		return Write
 	case it.last.Type == Dir:
 		it.wrote, it.replaced = false, false
