@@ -50,6 +50,10 @@ type IgnoreOptions struct {
 // submodule, a clone) its own files count and the outer repository's do not,
 // except .ignore.
 //
+// Where versions of git differ it is as those before 2.52, for which the stars of
+// "a**/b" cross folders. Of git's configuration core.excludesFile alone is
+// read, with its includes; core.ignoreCase is taken for false.
+//
 // The files of a folder are read when the first path within it is asked for,
 // and kept until Reload. All methods may be called concurrently.
 type Ignore struct {
@@ -62,7 +66,7 @@ type Ignore struct {
 
 	mu         sync.RWMutex
 	generation uint64             // counts calls of Reload
-	folders    map[string]*folder // by path; "" is the root; only folders that are not ignored
+	folders    map[string]*folder // by path; "" is the root
 	outside    []string           // files outside of the root that were looked for
 	branch     bool               // a config file depends on which branch is checked out
 }
@@ -170,6 +174,7 @@ func (ig *Ignore) readsBranch() bool {
 // decide too, whether they exist or not: of folders above it, of the
 // repository's store, of the user. Reload(".") when one of them has changed.
 func (ig *Ignore) Outside() []string {
+	ig.folderOf("")
 	ig.mu.RLock()
 	defer ig.mu.RUnlock()
 	return append([]string(nil), ig.outside...)
