@@ -35,7 +35,7 @@ type Request struct {
 
 	Env     []string // everything below FLINCH_* in the order of the contract, see Environ
 	Input   Input
-	TempDir string // private (0700) directory for the changes file; empty: no such file
+	TempDir string // for the changes file, see MakeTempDir; empty: no such file
 }
 
 // Result is what to start a process with. Close it when the run is over.
@@ -74,8 +74,25 @@ const maxChanged = 64 << 10
 // that this one was started by.
 var own = []string{"FLINCH_RULE", "FLINCH_ROOT", "FLINCH_REASON", "FLINCH_RUN", "FLINCH_CHANGED", "FLINCH_CHANGES_FILE"}
 
-// Build makes what a process is started with. It looks at the disk: of the files
-// it hands over each was there a moment ago.
+// MakeTempDir makes a private directory (mode 0700) for Request.TempDir, in memory
+// where the machine has a place for that: to make a file on a disk can take longer
+// than to start a process. The caller removes it.
+func MakeTempDir() (string, error) {
+	var dir string
+	var err error
+	for _, parent := range []string{os.Getenv("XDG_RUNTIME_DIR"), "/dev/shm", os.TempDir()} {
+		if parent == "" {
+			continue
+		}
+		if dir, err = os.MkdirTemp(parent, "flinch-"); err == nil {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("private directory: %w", err)
+}
+
+// Build makes what a process is started with. It looks at the disk, a few
+// microseconds a file: of those it hands over each was there a moment ago.
 func (c Command) Build(req Request) (*Result, error) {
 	if req.Dir == "" {
 		req.Dir = req.Root

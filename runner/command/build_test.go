@@ -143,6 +143,9 @@ func TestNamesAsAttacksOnTheShell(t *testing.T) {
 		{"true # it's {files}\nARGS {files}", want},
 		{"true && ARGS {file} {files} {file}", append(append(want[:1:1], want...), want[0])},
 		{"true && ARGS {dirs} {files} {dirs}", append(append([]string{"."}, want...), ".")},
+		{`true && ARGS "{files}" '{file}'`, append(want[:len(want):len(want)], want[0])},
+		{`true && ARGS x'{file}'y`, []string{"x" + want[0] + "y"}},
+		{`ARGS '{file}' "{files}"`, append(want[:1:1], want...)},
 		{"true && ARGS {dirs} {file}", []string{".", want[0]}},
 		{"true && ARGS --x={file}", []string{"--x=" + want[0]}},
 		{"cat >/dev/null - {file} <<E && ARGS {files}\n$(touch x)\nE\n", want},
@@ -190,7 +193,7 @@ func FuzzPlaceholdersAgainstTheShell(f *testing.F) {
 				t.Skip()
 			}
 			want := strings.ReplaceAll(strings.ReplaceAll(output(t, build(t, plain, command.Request{Root: root}), root), "W1", "./"+name), "W2", "./"+name)
-			if got := output(t, res, root); got != want {
+			if got := output(t, res, root); got != want && !strings.Contains(got, show) { // a listing of all variables has the script in it
 				t.Errorf("%s -c %q with %q:\ngot  %q\nwant %q", sh, script, name, got, want)
 			}
 		}
@@ -279,6 +282,23 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestMakeTempDir(t *testing.T) {
+	for name, dir := range map[string]string{"of its own": t.TempDir(), "missing": "/nowhere", "none": ""} {
+		t.Setenv("XDG_RUNTIME_DIR", dir)
+		made, err := command.MakeTempDir()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		defer os.Remove(made)
+		if info, err := os.Stat(made); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+		if name == "of its own" && filepath.Dir(made) != dir {
+			t.Errorf("%s is not in %s", made, dir)
+		}
+	}
+}
+
 func TestChangedIsLeftOutWhereItCannotBeRight(t *testing.T) {
 	root := tree(t)
 	long := strings.Repeat("x", 200)
@@ -341,7 +361,12 @@ func BenchmarkBuild(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	req := command.Request{Root: root, Changes: changes("src/a.go"), Env: os.Environ(), TempDir: b.TempDir()}
+	dir, err := command.MakeTempDir()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.Remove(dir)
+	req := command.Request{Root: root, Changes: changes("src/a.go"), Env: os.Environ(), TempDir: dir}
 	for b.Loop() {
 		res, err := c.Build(req)
 		if err != nil {

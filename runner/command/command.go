@@ -82,10 +82,13 @@ func New(argv []string) (Command, error) {
 // first word that is neither a builtin nor a keyword. Anything else goes to
 // `sh -c` unchanged. sh may hold flags ("bash -eu"); empty means "sh".
 //
-// Placeholders work as in [New]. Where a shell is needed they may stand wherever
-// a word may, but not inside quotes, backquotes, ${...}, arithmetic or a
+// Placeholders work as in [New]; quotes around nothing but one are taken for what
+// is meant. Where a shell is needed they may stand wherever a word may, but not
+// beside other text in quotes, in backquotes, ${...}, arithmetic or a
 // here-document, nor after the string has changed its own parameters: what
-// another reading of the text would make of a path is not ours to guess.
+// another reading of the text would make of a path is not ours to guess. What
+// the command itself makes of its arguments is: "eval" is refused, "sh -c {file}"
+// or "ssh host cat {file}" would be read by a shell once more.
 func Parse(s, sh string) (Command, error) {
 	if sh == "" {
 		sh = "sh"
@@ -97,14 +100,15 @@ func Parse(s, sh string) (Command, error) {
 	if strings.Trim(s, blanks) == "" || len(c.sh) == 0 {
 		return Command{}, ErrEmpty
 	}
-	if err := checkScript(s); err != nil {
+	quoted, err := checkScript(s)
+	if err != nil {
 		return Command{}, err
 	}
 	if vars, words, ok := plain(s); ok && transparent(c.sh) {
 		c.vars, c.words = vars, words
 		return c, nil
 	}
-	return c.viaShell(s)
+	return c.viaShell(s, quoted)
 }
 
 // Words makes a command of what follows `--` on the command line: several words
@@ -182,8 +186,8 @@ func each(parts []part, yield func(part) bool) bool {
 }
 
 // viaShell compiles a string that the shell has to read.
-func (c Command) viaShell(s string) (Command, error) {
-	c.script = split(s)
+func (c Command) viaShell(s string, quoted []int) (Command, error) {
+	c.script = split(s, quoted...)
 	if !c.HasPlaceholder() {
 		return c, nil
 	}
@@ -209,8 +213,7 @@ func attached(script []part, s string) (part, bool) {
 		if !p.kind.list() {
 			continue
 		}
-		end := p.pos + len(p.kind.String())
-		if p.pos > 0 && strings.IndexByte(edges, s[p.pos-1]) < 0 || end < len(s) && strings.IndexByte(edges, s[end]) < 0 {
+		if p.pos > 0 && strings.IndexByte(edges, s[p.pos-1]) < 0 || p.end < len(s) && strings.IndexByte(edges, s[p.end]) < 0 {
 			return p, true
 		}
 	}

@@ -1,6 +1,9 @@
 package command
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // kind is what a part of a command stands for.
 type kind uint8
@@ -24,6 +27,7 @@ type part struct {
 	kind kind
 	text string // of kind text
 	pos  int    // byte offset where it begins
+	end  int    // and ends; a placeholder's with the quotes around it
 }
 
 // word is one argument: the parts stand together without space.
@@ -36,8 +40,9 @@ type assign struct {
 }
 
 // split cuts s at its placeholders. ${file} is a shell's variable and {{file}}
-// a template's, so both stay text.
-func split(s string) []part {
+// a template's, so both stay text. quoted are the offsets of those that stand
+// alone in quotes, which go with them.
+func split(s string, quoted ...int) []part {
 	var parts []part
 	from := 0
 	for i := 0; i < len(s); {
@@ -46,15 +51,18 @@ func split(s string) []part {
 			i++
 			continue
 		}
-		if i > from {
-			parts = append(parts, part{text: s[from:i], pos: from})
+		p := part{kind: k, pos: i, end: i + n}
+		if slices.Contains(quoted, i) {
+			p.pos, p.end = p.pos-1, p.end+1
 		}
-		parts = append(parts, part{kind: k, pos: i})
-		i += n
-		from = i
+		if p.pos > from {
+			parts = append(parts, part{text: s[from:p.pos], pos: from, end: p.pos})
+		}
+		parts = append(parts, p)
+		i, from = p.end, p.end
 	}
 	if from < len(s) || len(parts) == 0 {
-		parts = append(parts, part{text: s[from:], pos: from})
+		parts = append(parts, part{text: s[from:], pos: from, end: len(s)})
 	}
 	return parts
 }
@@ -75,6 +83,19 @@ func placeholder(s string, i int) (kind, int) {
 		return k, len(name)
 	}
 	return text, 0
+}
+
+// aloneInQuotes returns which placeholder fills the quotes that begin at s[i],
+// and its length with them; 0 for none.
+func aloneInQuotes(s string, i int) (kind, int) {
+	if i+1 == len(s) {
+		return text, 0
+	}
+	k, n := placeholder(s, i+1)
+	if end := i + 1 + n; n == 0 || end == len(s) || s[end] != s[i] {
+		return text, 0
+	}
+	return k, n + 2
 }
 
 // listKind is the list that the word repeats itself over, text for none.

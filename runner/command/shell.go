@@ -21,16 +21,17 @@ func bourne(sh []string) bool {
 // would not stand for the path: in quotes, where another program may read the
 // text once more, and wherever this reading of the shell's grammar is not sure.
 // That is not what keeps a path from being run (it never becomes script text);
-// it keeps a placeholder from silently meaning something else.
-func checkScript(s string) error {
+// it keeps a placeholder from silently meaning something else. It returns where
+// those stand that are alone in quotes.
+func checkScript(s string) (quoted []int, err error) {
 	r := reader{src: s}
 	for r.pos < len(s) && r.err == nil {
 		r.step()
 	}
 	if r.err != nil {
-		return r.err
+		return nil, r.err
 	}
-	return nil
+	return r.quoted, nil
 }
 
 // frame is a construct that the reader is inside of.
@@ -49,6 +50,8 @@ type reader struct {
 	pos   int
 	stack []frame
 	err   *Error
+
+	quoted []int // placeholders alone in quotes
 
 	why       string // why nothing from here on can hold a placeholder
 	hereDoc   bool   // a here-document begins at the next newline
@@ -69,6 +72,12 @@ func (r *reader) step() {
 	}
 	if r.top() == inDouble {
 		r.double(c)
+		return
+	}
+	if k, n := aloneInQuotes(r.src, r.pos); n > 0 && (c == '"' || c == '\'') && !r.afterDollar() {
+		r.quoted = append(r.quoted, r.pos+1)
+		r.placeholder(k)
+		r.pos += n
 		return
 	}
 	switch {
@@ -138,11 +147,16 @@ func (r *reader) double(c byte) {
 
 // single reads '...'; $'...' has escapes in some shells and none in others.
 func (r *reader) single() {
-	if n := len(r.word); n > 0 && r.word[n-1] == '$' {
+	if r.afterDollar() {
 		r.why = "after $'...'"
 	}
 	r.word = append(r.word, '\'')
 	r.until("'", "inside quotes", "take it out of the quotes: it is quoted by itself")
+}
+
+func (r *reader) afterDollar() bool {
+	n := len(r.word)
+	return n > 0 && r.word[n-1] == '$'
 }
 
 // dollar reads what a $ begins.

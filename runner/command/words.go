@@ -134,10 +134,13 @@ func (l *lexer) word() (lexeme, bool) {
 	for l.pos < len(l.src) {
 		c := l.src[l.pos]
 		k, n := placeholder(l.src, l.pos)
+		if n == 0 && (c == '\'' || c == '"') {
+			k, n = aloneInQuotes(l.src, l.pos)
+		}
 		switch {
 		case n > 0:
 			flush()
-			w.parts = append(w.parts, part{kind: k, pos: l.pos})
+			w.parts = append(w.parts, part{kind: k, pos: l.pos, end: l.pos + n})
 			l.pos += n
 			continue
 		case c == ' ' || c == '\t':
