@@ -58,10 +58,7 @@ func (f *folder) decide(ig *Ignore, path string, dir, defaults bool) *line {
 
 // folderOf returns the folder that path is in, and which folder hides it.
 func (ig *Ignore) folderOf(path string) (*folder, string) {
-	dir := ""
-	if slash := strings.LastIndexByte(path, '/'); slash >= 0 {
-		dir = path[:slash]
-	}
+	dir := folderPath(path)
 	ig.mu.RLock()
 	f, generation := ig.folders[dir], ig.generation
 	ig.mu.RUnlock()
@@ -82,10 +79,29 @@ func (ig *Ignore) read(dir string, generation uint64) *folder {
 	if dir == "" {
 		f = ig.readRoot()
 	} else {
-		slash := max(strings.LastIndexByte(dir, '/'), 0)
-		f = ig.readBelow(ig.read(dir[:slash], generation), dir)
+		f = ig.readBelow(ig.read(folderPath(dir), generation), dir)
 	}
 	ig.keep(dir, f, generation)
+	return f
+}
+
+// folderPath is the folder that path is in; "" is the root.
+func folderPath(path string) string {
+	return path[:max(strings.LastIndexByte(path, '/'), 0)]
+}
+
+// unhidden makes the folder dir as if neither it nor one above were ignored. It
+// is not kept: few ask for what is ignored.
+func (ig *Ignore) unhidden(dir string) *folder {
+	f, _ := ig.folderOf(dir + "/")
+	if f.hidden == nil {
+		return f
+	}
+	up := ig.unhidden(folderPath(dir))
+	f = &folder{ignore: up.ignore, git: up.git, repo: up.repo}
+	if ig.opt.Gitignore {
+		ig.readFiles(f, dir)
+	}
 	return f
 }
 

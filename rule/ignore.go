@@ -211,7 +211,7 @@ func (ig *Ignore) judgeAs(path string, dir, defaults bool) (*line, string) {
 func (ig *Ignore) judgeAlone(path string, dir bool) *line {
 	f, _ := ig.folderOf(path)
 	if f.hidden != nil {
-		f, _ = ig.folderOf(f.at)
+		f = ig.unhidden(folderPath(path))
 	}
 	return f.decide(ig, path, dir, true)
 }

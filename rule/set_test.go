@@ -87,6 +87,7 @@ func TestSet(t *testing.T) {
 		{"dist/x.go", false, []int{2}},
 		{"dist/app.js", false, []int{2}},
 		{"dist", true, []int{2}},
+		{"dist/app.map", false, nil},
 		{"a.md", false, nil},
 		{".git/HEAD", false, []int{1}},
 		{".git/index", false, nil},
