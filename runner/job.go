@@ -1,9 +1,6 @@
 package runner
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // job is a rule and all that is known of it. Only the loop touches it.
 type job struct {
@@ -78,7 +75,6 @@ func rest(m *machine, j *job) {
 func start(m *machine, j *job) {
 	j.phase = starting
 	j.cur = m.begin(j)
-	m.checkEmpty(j)
 }
 
 // interrupt answers a trigger of a rule that runs, by its policy. Queue, and a
@@ -179,7 +175,7 @@ func abandon(m *machine, j *job) {
 }
 
 func timeOut(m *machine, j *job) {
-	m.stop(j, j.cur, failing, fmt.Sprintf("took longer than %v", j.rule.Timeout))
+	m.stop(j, j.cur, failing, "out of time")
 	j.phase = stopping
 }
 

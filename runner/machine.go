@@ -37,8 +37,11 @@ func newMachine(opt Options) *machine {
 	return &machine{opt: opt, host: opt.Host, table: answers(), jobs: make(map[string]*job), runs: make(map[RunID]*job)}
 }
 
-// step lets a rule answer an input.
-func (m *machine) step(j *job, in input) { m.table[j.phase][in](m, j) }
+// step lets a rule answer an input, and then the ends of its rounds.
+func (m *machine) step(j *job, in input) {
+	m.table[j.phase][in](m, j)
+	m.reap(j)
+}
 
 // gate is what the dirt of a rule waits for.
 type gate uint8
@@ -248,9 +251,6 @@ func (m *machine) begin(j *job) *round {
 	r := &round{dirt: d, reason: d.reasons.strongest(), begun: m.now, fresh: j.cur == nil}
 	r.all = d.all || d.reasons.has(ReasonStart) || len(d.changes) == 0
 	r.span = m.openSpan(j, r)
-	if j.rule.Timeout > 0 && !j.service() {
-		r.timeout = m.now.Add(j.rule.Timeout)
-	}
 	switch {
 	case !j.rule.Each || j.service():
 		m.launch(j, r, nil)
@@ -287,6 +287,9 @@ func (m *machine) checkNone(j *job, r *round) {
 func (m *machine) launch(j *job, r *round, file *Change) {
 	m.lastRun++
 	x := &run{id: m.lastRun, file: file}
+	if j.rule.Timeout > 0 && !j.service() {
+		x.timeout = m.now.Add(j.rule.Timeout)
+	}
 	r.runs = append(r.runs, x)
 	m.runs[x.id] = j
 	j.runs++
@@ -312,26 +315,32 @@ func (m *machine) fill(j *job) bool {
 	return true
 }
 
-// signal acts on the dirt by a signal to what runs.
+// signal acts on the dirt by a signal to what runs. Where nothing can take it any
+// more the dirt stays, for the next start.
 func (m *machine) signal(j *job) {
+	var to []*run
+	for _, x := range j.cur.runs {
+		if !x.over && !x.stopping && !x.exited && x.pid != 0 {
+			to = append(to, x)
+		}
+	}
+	if len(to) == 0 {
+		return
+	}
 	m.weigh(j)
 	d := j.dirt
 	j.dirt = dirt{}
-	for _, x := range j.cur.runs {
-		if x.over || x.pid == 0 {
-			continue
-		}
+	for _, x := range to {
 		m.host.Signal(x.id, j.rule.signal())
 		e := m.runEvent(EventSignalled, j, j.cur, x)
 		e.Reason, e.Changes, e.Causes, e.Batch = d.reasons.strongest(), d.changes, d.causes, d.last
 		e.Signal = j.rule.signal()
 		m.emit(e)
 	}
-	if !j.service() {
-		return
+	if j.service() {
+		j.cur.dirt.first, j.cur.dirt.last, j.cur.dirt.startup = d.first, d.last, d.startup
+		m.propagate(j, j.cur)
 	}
-	j.cur.dirt.first, j.cur.dirt.last, j.cur.dirt.startup = d.first, d.last, d.startup
-	m.propagate(j, j.cur)
 }
 
 // serves makes a service's run the one that counts.
@@ -428,16 +437,9 @@ func (m *machine) takeBack(j *job, r *round) {
 		return
 	}
 	d := r.dirt.clone()
-	d.all = r.all && !j.rule.Each
-	d.forced, d.asked = false, false
-	if j.rule.Each {
-		d.changes, d.index = nil, nil
-		for _, c := range r.unfinished() {
-			d.put(c)
-		}
-		if len(r.left) == 0 && r.all && len(r.runs) == 0 {
-			d.all = true
-		}
+	d.all, d.forced, d.asked = r.all, false, false
+	if j.rule.Each && !r.unlisted {
+		d.only(r.unfinished())
 	}
 	d.add(j.back)
 	j.back = d

@@ -32,7 +32,6 @@ func (m *machine) setRules(rules []Rule) {
 	for _, j := range append(gone, changed...) {
 		j.dirt, j.back, j.marks = dirt{}, dirt{}, nil
 		m.step(j, halt)
-		m.reap(j)
 	}
 	for _, j := range added {
 		m.emit(m.event(EventAdded, j))
@@ -73,12 +72,13 @@ func (m *machine) drop(j *job) {
 	m.emit(e)
 }
 
-// succeed gives the rule's place to the one of the new config.
+// succeed gives the rule's place to the one of the new config, with what came in
+// since it is there.
 func (m *machine) succeed(j *job) {
 	wasUp := j.last != nil && j.service() && !j.halted
 	runs, paused := j.runs, j.paused
 	needs, needed := j.needs, j.needed
-	*j = job{rule: j.successor, runs: runs, paused: paused, needs: needs, needed: needed, spans: j.spans, last: j.last}
+	*j = job{rule: j.successor, runs: runs, paused: paused, needs: needs, needed: needed, spans: j.spans, last: j.last, dirt: j.dirt}
 	m.emit(m.event(EventReplaced, j))
 	if m.quitting {
 		return

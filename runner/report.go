@@ -1,7 +1,5 @@
 package runner
 
-import "slices"
-
 // report takes what came of something the host was asked for.
 func (m *machine) report(rep Report) {
 	switch rep.Kind {
@@ -77,7 +75,6 @@ func (m *machine) runStarted(j *job, r *round, x *run, rep Report) {
 func (m *machine) runReady(j *job, r *round, in input) {
 	if r == j.newest() && r.ending == byItself {
 		m.step(j, in)
-		m.reap(j)
 	}
 }
 
@@ -114,22 +111,17 @@ func (m *machine) runOutcome(r *round, x *run) Outcome {
 	return x.outcome()
 }
 
-// reap tells the rule of its rounds that have come to their end.
+// reap tells the rule of its rounds that have come to their end, each once.
 func (m *machine) reap(j *job) {
 	for _, end := range []struct {
 		r  *round
 		in input
 	}{{j.old, oldOver}, {j.next, nextOver}, {j.cur, curOver}} {
-		if end.r != nil && !end.r.live() && slices.Contains(j.rounds(), end.r) {
+		if end.r != nil && !end.r.live() && !end.r.told {
+			end.r.told = true
 			m.step(j, end.in)
+			return // which looks again
 		}
-	}
-}
-
-// checkEmpty ends a round that has nothing to run.
-func (m *machine) checkEmpty(j *job) {
-	if j.cur != nil && !j.cur.live() {
-		m.reap(j)
 	}
 }
 

@@ -187,7 +187,6 @@ func (m *machine) halt(rules []*job) {
 		j.halted = true
 		j.dirt, j.back, j.marks = dirt{}, dirt{}, nil
 		m.step(j, halt)
-		m.reap(j)
 		m.emit(m.event(EventStopped, j))
 	}
 }

@@ -14,17 +14,18 @@ type round struct {
 	span   *span
 	fresh  bool
 
-	runs    []*run
-	todo    []Change // of each: no run yet
-	listing uint64   // of each: waits for the list of all files; 0: does not
+	runs     []*run
+	todo     []Change // of each: no run yet
+	listing  uint64   // of each: waits for the list of all files; 0: does not
+	unlisted bool     // of each: stopped while it waited for it
 
-	all     bool      // it is for all files of the rule
-	left    []Change  // of each, stopped: what was not begun
-	ready   bool      // was ready once
-	since   time.Time // of ready
-	ending  ending
-	why     string // of ending
-	timeout time.Time
+	all    bool      // it is for all files of the rule
+	left   []Change  // of each, stopped: what was not begun
+	ready  bool      // was ready once
+	since  time.Time // of ready
+	ending ending
+	told   bool   // the rule knows that it is over
+	why    string // of ending
 }
 
 // ending is why a round was told to end.
@@ -53,6 +54,7 @@ type run struct {
 	skipped        bool
 	stuck          bool
 
+	timeout  time.Time // stop it then; zero: never
 	stopping bool
 	slow     time.Time // say then that the stop takes long; zero: said or not stopping
 	kill     time.Time // SIGKILL comes then

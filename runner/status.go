@@ -125,10 +125,10 @@ func (m *machine) verdict(j *job) Verdict {
 		return VerdictBackoff
 	case j.phase == crashed || j.loop.held:
 		return VerdictHeld
-	case j.broken:
-		return VerdictFailed
 	case j.view.blockedBy != "" && j.view.waitFor == "":
 		return VerdictBlocked
+	case j.broken:
+		return VerdictFailed
 	}
 	return Green
 }

@@ -13,8 +13,8 @@ func (m *machine) stop(j *job, r *round, how ending, why string) {
 	if r.ending == byItself || how == halted {
 		r.ending = how
 	}
-	r.timeout = time.Time{}
 	r.left = append(r.left, r.todo...)
+	r.unlisted = r.unlisted || r.listing != 0
 	r.todo, r.listing = nil, 0
 	m.reopenSpan(j, r)
 	for _, x := range r.runs {
@@ -26,7 +26,7 @@ func (m *machine) stopRun(j *job, r *round, x *run, why string) {
 	if x.over || x.stopping {
 		return
 	}
-	x.stopping = true
+	x.stopping, x.timeout = true, time.Time{}
 	x.kill = m.now.Add(m.grace(j))
 	x.slow = m.now.Add(slowStop)
 	e := m.runEvent(EventStopping, j, r, x)
@@ -68,7 +68,7 @@ func (m *machine) quit() {
 	m.thaw()
 	m.emit(Event{Kind: EventQuitting, Time: m.now})
 	for _, j := range m.order {
-		j.dirt = dirt{}
+		j.dirt, j.back = dirt{}, dirt{}
 	}
 }
 
@@ -79,7 +79,6 @@ func (m *machine) stopInOrder() {
 		alive := j.live() && !j.allStuck()
 		if !below[j] && !j.resting() {
 			m.step(j, halt)
-			m.reap(j)
 			alive = j.live() && !j.allStuck()
 		}
 		if alive || below[j] {
@@ -136,14 +135,14 @@ func (m *machine) kill() {
 
 func (m *machine) stopNothingMore(r *round) {
 	r.ending = halted
-	r.todo, r.listing, r.timeout = nil, 0, time.Time{}
+	r.todo, r.listing = nil, 0
 }
 
 func (m *machine) killRun(x *run) {
 	if x.over {
 		return
 	}
-	x.stopping, x.slow = true, time.Time{}
+	x.stopping, x.slow, x.timeout = true, time.Time{}, time.Time{}
 	x.kill = m.now
 	if x.pid == 0 {
 		m.host.Cancel(x.id)

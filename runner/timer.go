@@ -1,6 +1,9 @@
 package runner
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Timers are facts about the thing that they are for, not things of their own:
 // one that has become pointless is gone with its round or run, so that none can
@@ -18,10 +21,10 @@ func (m *machine) timers() (list []*time.Time) {
 		add(&j.wake)
 		add(&j.loop.until)
 		for _, r := range j.rounds() {
-			add(&r.timeout)
 			for _, x := range r.runs {
 				if !x.over {
 					add(&x.slow)
+					add(&x.timeout)
 				}
 			}
 		}
@@ -62,16 +65,26 @@ func (m *machine) expireJob(j *job) {
 		m.step(j, retry)
 	}
 	for _, r := range j.rounds() {
-		if m.due(r.timeout) {
-			r.timeout = time.Time{}
-			m.step(j, expired)
-			m.reap(j)
-		}
 		for _, x := range r.runs {
-			if !x.over && m.due(x.slow) {
-				m.sayingSlow(j, r, x)
-			}
+			m.expireRun(j, r, x)
 		}
+	}
+}
+
+func (m *machine) expireRun(j *job, r *round, x *run) {
+	if x.over {
+		return
+	}
+	if m.due(x.timeout) {
+		x.err = fmt.Errorf("took longer than %v", j.rule.Timeout)
+		if j.rule.Each {
+			m.stopRun(j, r, x, x.err.Error())
+		} else {
+			m.step(j, expired)
+		}
+	}
+	if m.due(x.slow) {
+		m.sayingSlow(j, r, x)
 	}
 }
 

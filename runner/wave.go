@@ -161,6 +161,15 @@ func merged(older, newer string) string {
 	return newer
 }
 
+// only leaves these of the changes, each of which is a reason of its own.
+func (d *dirt) only(changes []Change) {
+	d.all, d.reasons = false, reasons(0).with(ReasonChange)
+	d.changes, d.index = nil, nil
+	for _, c := range changes {
+		d.put(c)
+	}
+}
+
 // clone is a copy that shares nothing that put or add change.
 func (d *dirt) clone() dirt {
 	c := *d
