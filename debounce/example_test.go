@@ -42,13 +42,13 @@ func ExampleQueue() {
 	taken.Hold, gone.Release = true, true
 
 	add(0, debounce.Item[string]{Fact: taken}, save("api.proto", debounce.Whole, 0, 1))
-	add(time.Second, save("main.go", debounce.Whole, 1), debounce.Item[string]{Fact: gone})
+	add(50*time.Millisecond, save("main.go", debounce.Whole, 1), debounce.Item[string]{Fact: gone})
 	at, _ := q.Next()
 	wave, _ := q.Take(at)
 	for _, b := range wave.Batches {
 		fmt.Println(at.Sub(start), "lane", b.Lane, b.Items, b.Why)
 	}
 	// Output:
-	// 1.1s lane 0 [api.proto] quiet since the lock went 100ms
-	// 1.1s lane 1 [api.proto main.go] quiet since the lock went 100ms
+	// 150ms lane 0 [api.proto] quiet since the lock went 100ms
+	// 150ms lane 1 [api.proto main.go] quiet since the lock went 100ms
 }

@@ -201,10 +201,11 @@ func (l *lane[T]) lock(now time.Time) {
 	}
 }
 
-// unlock makes what is pending wait on: the next step of a rebase takes the lock again.
-func (l *lane[T]) unlock(now time.Time) {
+// unlock makes what is pending wait on: the next step of a rebase takes the lock again. held is how long the lock was there.
+func (l *lane[T]) unlock(now time.Time, held time.Duration) {
 	if l.pending() {
 		l.unlocked, l.released, l.worked = now, now, now
+		l.held = max(l.held, held)
 	}
 }
 

@@ -13,13 +13,14 @@ const (
 	// fewQuiet is the least for more than one key, keyQuiet that for each key, up to manyQuiet: who writes many files may stall between two.
 	fewQuiet  = 10 * time.Millisecond
 	keyQuiet  = 3 * time.Millisecond
-	manyQuiet = 60 * time.Millisecond
+	manyQuiet = 100 * time.Millisecond
 	// openQuiet is the least for a file that a writer has open, freshQuiet for one that is also new: nobody makes a file to read half of it.
 	// goneQuiet is the least for a known path that is missing, releaseQuiet after a lock.
 	openQuiet    = 100 * time.Millisecond
 	freshQuiet   = 500 * time.Millisecond
 	goneQuiet    = 30 * time.Millisecond
 	releaseQuiet = 100 * time.Millisecond
+	heldQuiet    = 180 * time.Millisecond // the most that follows from how long the lock was held
 	// maxQuiet bounds every quiet time that is derived from gaps, keys, age and fires.
 	maxQuiet = 250 * time.Millisecond
 	// narrowQuiet bounds the quiet time that follows from the gaps between few keys, which are hardly a storm.
@@ -46,6 +47,7 @@ type storm struct {
 	first, last time.Time
 	rested      bool          // more than leadingRest of silence came before it
 	gap         time.Duration // biggest time between two changes
+	held        time.Duration // longest time that a lock was held
 	relock      time.Duration // biggest time between a lock that went and the next
 	keys        int           // distinct ones
 	fires       int           // batches that have left
@@ -69,7 +71,7 @@ func (s *storm) quiet(base, age time.Duration) time.Duration {
 	return min(q, maxQuiet)
 }
 
-// afterLock is the quiet time after a lock went.
+// afterLock is the quiet time after a lock went: who works slowly under a lock also takes his time before the next one.
 func (s *storm) afterLock() time.Duration {
-	return max(releaseQuiet, min(3*s.relock, maxQuiet))
+	return max(releaseQuiet, min(3*s.held/2, heldQuiet), min(3*s.relock, maxQuiet))
 }

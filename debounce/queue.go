@@ -74,16 +74,16 @@ func (q *Queue[T, M]) Add(in Input[T, M], now time.Time) {
 		q.SetLanes(*in.Lanes)
 	}
 	q.added = now
-	var released time.Time
+	released, held := false, time.Duration(0)
 	for i := range in.Items {
-		at := q.observe(&in.Items[i], now)
-		if in.Items[i].Fact.Release {
-			released = at
+		q.observe(&in.Items[i], now)
+		if f := &in.Items[i].Fact; f.Release {
+			released, held = true, max(held, q.unlock(f.Key))
 		}
 	}
-	if !released.IsZero() { // the last thing of a look, in which the order is not always that of the events
+	if released { // the last thing of a look, in which the order is not always that of the events
 		for _, l := range q.lanes {
-			l.unlock(released)
+			l.unlock(q.last, held)
 		}
 	}
 	for _, m := range in.Marks {
@@ -130,8 +130,8 @@ func (q *Queue[T, M]) Take(now time.Time) (Wave[T, M], bool) {
 	return wave, ok
 }
 
-// observe takes in one item and returns its time.
-func (q *Queue[T, M]) observe(it *Item[T], now time.Time) time.Time {
+// observe takes in one item, but for the release of a lock.
+func (q *Queue[T, M]) observe(it *Item[T], now time.Time) {
 	f := &it.Fact
 	at := q.clamp(f.Time, now)
 	q.dropIdleLocks(at)
@@ -139,19 +139,15 @@ func (q *Queue[T, M]) observe(it *Item[T], now time.Time) time.Time {
 	if f.Hold {
 		q.hold(f.Key, at)
 	}
-	if f.Release {
-		delete(q.locks, f.Key)
-	}
 	news := f.State != Noise && len(it.Lanes) > 0
 	q.age.see(at, news)
 	if !news {
 		q.noise(at)
-		return at
+		return
 	}
 	for _, i := range it.Lanes {
 		q.lanes[i].add(it.Value, f, at, len(q.locks) > 0, q.fold)
 	}
-	return at
 }
 
 // clamp keeps time from running backwards or ahead.
@@ -185,6 +181,16 @@ func (q *Queue[T, M]) hold(lock string, now time.Time) {
 	for _, l := range q.lanes {
 		l.lock(now)
 	}
+}
+
+// unlock takes a lock away and returns how long it was held.
+func (q *Queue[T, M]) unlock(lock string) time.Duration {
+	since, ok := q.locks[lock]
+	if !ok {
+		return 0
+	}
+	delete(q.locks, lock)
+	return q.last.Sub(since)
 }
 
 func (q *Queue[T, M]) mark(token M) {
