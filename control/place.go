@@ -1,0 +1,247 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Every flinch has two files in a private folder, named after a hash of its
+// root: NAME.sock, and NAME.json that tells what it is. The second is locked by
+// the one that lives (given back by the kernel at its end, however that came), so
+// a socket without a lock is a dead one's.
+
+// Place is where a flinch is at home.
+type Place struct {
+	Root    string    `json:"root"`   // absolute, without symbolic links
+	Covers  []string  `json:"covers"` // folders from which it is found: the roots, the config file's
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Socket  string    `json:"socket"`
+}
+
+// TakenError says that a living flinch has the root.
+type TakenError struct {
+	Root string
+	PID  int
+}
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("another flinch (pid %d) has the control socket of %s", e.PID, e.Root)
+}
+
+// Hint says how to end it.
+func (e *TakenError) Hint() string { return "flinch stop ends it" }
+
+// folder is where sockets lie; it is made if need be. It has to be a directory
+// of this user that nobody else can enter.
+func folder() (string, error) {
+	dir := filepath.Join(os.TempDir(), "flinch-"+strconv.Itoa(os.Geteuid()))
+	if run := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) && owned(run) == nil {
+		dir = filepath.Join(run, "flinch")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if err := owned(dir); err != nil {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", &UnsafeError{Dir: dir, Why: "others can enter it"}
+	}
+	return dir, nil
+}
+
+// owned tells whether dir is a directory, and this user's.
+func owned(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &fs.PathError{Op: "lstat", Path: dir, Err: err}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return &UnsafeError{Dir: dir, Why: "it is no directory"}
+	case int(st.Uid) != os.Geteuid():
+		return &UnsafeError{Dir: dir, Why: fmt.Sprintf("it belongs to user %d", st.Uid)}
+	}
+	return nil
+}
+
+// UnsafeError says why a folder cannot hold control sockets.
+type UnsafeError struct{ Dir, Why string }
+
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("%s cannot hold control sockets: %s", e.Dir, e.Why)
+}
+
+// Hint says how to mend it.
+func (e *UnsafeError) Hint() string {
+	return "set XDG_RUNTIME_DIR to a folder of yours, or look at: ls -ld " + e.Dir
+}
+
+// nameOf is the name of a root's files: short, since the path of a socket must be.
+func nameOf(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return hex.EncodeToString(sum[:8])
+}
+
+// real is path without symbolic links, as far as it exists.
+func real(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	rest := ""
+	for at := path; ; {
+		if found, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(found, rest)
+		}
+		up := filepath.Dir(at)
+		if up == at {
+			return path
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+		at = up
+	}
+}
+
+// claim locks the place of a root. The file stays open, and with it the lock.
+func claim(dir string, p Place) (*os.File, error) {
+	path := filepath.Join(dir, nameOf(p.Root)+".json")
+	f, err := lockFile(path)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		taken := &TakenError{Root: p.Root}
+		if holder, err := readPlace(path); err == nil {
+			taken.PID = holder.PID
+		}
+		return nil, taken
+	}
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(append(data, '\n'), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lockFile opens and locks path. Whoever ends removes its file while it holds the
+// lock, so one that is no longer there has to be opened anew.
+func lockFile(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if there(f, path) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// there tells whether path is still the file that is open.
+func there(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Lstat(path)
+	return err == nil && os.SameFile(open, now)
+}
+
+func readPlace(path string) (Place, error) {
+	var p Place
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(data, &p); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	if p.Root == "" || filepath.Base(path) != nameOf(p.Root)+".json" {
+		return p, fmt.Errorf("%s: not about the root that it is named after", path)
+	}
+	return p, nil
+}
+
+// Places are those of all flinches of this user that live.
+func Places() ([]Place, error) {
+	dir, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []Place
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if filepath.Ext(path) != ".json" || !held(path) {
+			continue
+		}
+		if p, err := readPlace(path); err == nil {
+			p.Socket = strings.TrimSuffix(path, ".json") + ".sock"
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
+// held tells whether somebody holds the lock of a place. It only asks: to try
+// the lock would make a flinch that begins believe that it is taken.
+func held(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
+}
+
+// nearest is the place that encloses dir most closely; of several the one that
+// began first.
+func nearest(places []Place, dir string) (best Place, found bool) {
+	depth := -1
+	for _, p := range places {
+		for _, c := range append([]string{p.Root}, p.Covers...) {
+			if !encloses(c, dir) || len(c) < depth || len(c) == depth && !p.Started.Before(best.Started) {
+				continue
+			}
+			best, depth = p, len(c)
+		}
+	}
+	return best, depth >= 0
+}
+
+func encloses(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
