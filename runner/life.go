@@ -28,6 +28,7 @@ type life struct {
 	probe  *ready.Probe // nil: none
 	stream *output.Stream
 	extra  []*os.File // listening sockets
+	handed []string   // where they listen
 	box    *inbox[process.Event]
 	tree   *process.Tree
 }
@@ -98,7 +99,7 @@ func (r *life) prepare() (process.Spec, error) {
 	if r.rule.Input == InputTerminal {
 		spec.Stdin, spec.Foreground, spec.Terminal = os.Stdin, true, false
 	}
-	if len(r.rule.Listen) > 0 {
+	if len(r.extra) > 0 {
 		spec.Extra, spec.ListenPID = r.extra, true
 	}
 	return spec, nil

@@ -68,7 +68,7 @@ func NewProcesses(opt ProcessOptions) *Processes {
 	p := &Processes{
 		opt: opt, reports: make(chan Report), closed: make(chan struct{}), hand: newInbox[func()](),
 		lives: make(map[RunID]*life), mail: make(map[string]*inbox[process.Event]), files: make(map[string]*output.File),
-		sockets: newSockets(),
+		sockets: newSockets(root(opt.Roots)),
 	}
 	p.work.Go(p.deliver)
 	p.work.Go(p.doInOrder)
@@ -201,11 +201,13 @@ func (p *Processes) file(r *Rule) (*output.File, error) {
 	return f, err
 }
 
-func (p *Processes) root() string {
-	if len(p.opt.Roots) == 0 {
+func (p *Processes) root() string { return root(p.opt.Roots) }
+
+func root(roots []string) string {
+	if len(roots) == 0 {
 		return ""
 	}
-	return p.opt.Roots[0]
+	return roots[0]
 }
 
 // deliver passes what the processes do on to their runs.

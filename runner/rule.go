@@ -8,6 +8,7 @@ import (
 
 	"github.com/flinch-run/flinch/runner/command"
 	"github.com/flinch-run/flinch/runner/ready"
+	"github.com/flinch-run/flinch/runner/socket"
 )
 
 // Kind is what a rule's command is expected to do.
@@ -78,13 +79,6 @@ const (
 
 func (i Input) String() string { return [...]string{"none", "terminal", "paths", "json"}[i] }
 
-// Socket is a listening socket that is opened once and handed to every run of a
-// service.
-type Socket struct {
-	Name    string // in LISTEN_FDNAMES; empty: the rule's name
-	Address string // "127.0.0.1:8080" or "unix:/run/app.sock"
-}
-
 // Output says where a run's output goes besides the terminal.
 type Output struct {
 	File string // written whole, relative to the rule's folder; empty: nowhere
@@ -128,8 +122,9 @@ type Rule struct {
 	Ready        ready.Spec
 	ReloadSignal syscall.Signal // of a service: sent instead of a restart; 0: none
 	Restart      Restart        // of a service
-	Listen       []Socket       // of a service
-	Overlap      bool           // of a service: the old one serves until the new one is ready
+	// Listen are a service's listening sockets: opened once, and handed to each run.
+	Listen  []socket.Address
+	Overlap bool // of a service: the old one serves until the new one is ready
 }
 
 // DefaultStopTimeout is the time between a stop signal and SIGKILL.
