@@ -291,10 +291,10 @@ func (c *crawl) closes(n *node, fd int) bool {
 // maxLinks bounds how many links deep a path may go: links to folders with links multiply.
 const maxLinks = 8
 
-// inside tells whether an open directory lies in the tree at base.
+// inside tells whether an open directory lies in the tree at base, or base in it.
 func inside(fd int, base string) bool {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	return err == nil && (path == base || strings.HasPrefix(path, strings.TrimSuffix(base, "/")+"/"))
+	return err == nil && (isBelow(path, base) || isBelow(base, path))
 }
 
 func (c *crawl) addWatch(e *eye, n *node, fd int, dev device) (err error) {

@@ -163,10 +163,11 @@ func (w *Watcher) linkNew(p spot, ino uint64) {
 
 // unlink ends the watches of single files in a directory.
 func (w *Watcher) unlink(n *node) {
+	if len(w.hard.of) == 0 {
+		return
+	}
 	for i := range n.files.list {
-		if n.files.list[i].flags&linked != 0 {
-			w.unlinkName(n, n.files.name(i))
-		}
+		w.unlinkName(n, n.files.name(i))
 	}
 }
 

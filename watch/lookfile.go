@@ -98,6 +98,9 @@ func (w *Watcher) compareFile(p spot, i int, x entry, k mark) {
 		x.flags |= writing
 	}
 	*old = x
+	if was.ino != x.ino {
+		w.unlinkName(p.node, p.name)
+	}
 	if c.Op == 0 || k.quiet {
 		return
 	}
@@ -160,9 +163,7 @@ func (w *Watcher) goesSoon(p spot, old, x *entry, k mark) bool {
 func (w *Watcher) lostFile(p spot, i int, k mark) {
 	was := p.node.files.list[i]
 	p.edit.gone = append(p.edit.gone, i)
-	if was.flags&linked != 0 {
-		w.unlinkName(p.node, p.name)
-	}
+	w.unlinkName(p.node, p.name)
 	if k.quiet {
 		return
 	}

@@ -134,3 +134,10 @@ func needMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// nextWithin waits for one more batch.
+func (p *probe) nextWithin() (Batch, error) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Second)
+	defer cancel()
+	return p.w.Next(ctx)
+}

@@ -423,7 +423,7 @@ func (v *follower) compare(when, what string, disk, got map[string]seen) {
 		if have, ok := got[path]; !ok {
 			wrong = append(wrong, fmt.Sprintf("missing %v %s", want.typ, path))
 		} else if have != want {
-			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", path, want, have))
+			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", path, want, have), v.names(path))
 		}
 	}
 	for path, have := range got {
@@ -439,6 +439,22 @@ func (v *follower) compare(when, what string, disk, got map[string]seen) {
 		v.t.Errorf("round %s: %s differs from the disk in %d paths:\n%s", when, what, len(wrong),
 			strings.Join(wrong[:min(len(wrong), 12)], "\n"))
 	}
+}
+
+// names says what is known of the names of a file.
+func (v *follower) names(path string) string {
+	var st syscall.Stat_t
+	_ = syscall.Lstat(filepath.Join(v.root, path), &st)
+	text := fmt.Sprintf("%s has %d names;", path, st.Nlink)
+	v.w.call(func() {
+		for l, id := range v.w.hard.of {
+			if i, ok := l.node.files.find(l.name); ok && l.node.files.list[i].ino == st.Ino {
+				text += fmt.Sprintf(" %s has watch %d, alive %v;", l.node.pathOf(l.name), id, l.node.alive())
+			}
+		}
+		text += fmt.Sprint(v.w.hard.ids, v.w.hard.new)
+	})
+	return text
 }
 
 func (v *follower) close() {

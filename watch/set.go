@@ -38,7 +38,7 @@ type item struct {
 	wasType       Type
 	wrote, attrib bool
 	replaced      bool
-	retyped       bool // a folder was told to be written: something else was there
+	retyped       bool   // a folder was told to be written: something else was there
 	origin        string // explicit Rename: the path where this was before the batch
 	held          bool
 }
