@@ -230,12 +230,14 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// A file whose last change is some time ago is not read again, which costs no budget.
+// A file whose last change is some time ago is not read again.
 func TestUnchangedIsNotReadAgain(t *testing.T) {
 	info, err := os.Stat("content.go")
 	must(t, err)
-	x := NewIndex(NewReader(Options{MaxSize: info.Size(), Rate: 1}), 0)
+	r := NewReader(Options{MaxSize: info.Size(), Rate: 1})
+	x := NewIndex(r, 0)
 	ask(x, "content.go")
+	r.left = statCost
 	if got := ask(x, "content.go"); got != same {
 		t.Errorf("got %s, want %s", got, same)
 	}
@@ -312,6 +314,16 @@ func change(t *testing.T, rnd *rand.Rand, path string, model map[string]string) 
 		write(t, path, text)
 	}
 	model[path] = ":" + text
+}
+
+// BenchmarkPastBudget is what each file of a large checkout costs once the budget is used up.
+func BenchmarkPastBudget(b *testing.B) {
+	x := NewIndex(NewReader(Options{MaxSize: 1, Rate: 1}), 0)
+	x.Same("content.go")
+	b.ReportAllocs()
+	for b.Loop() {
+		x.Same("content.go")
+	}
 }
 
 // BenchmarkSame looks at a small file that was just written, and at one of a megabyte.
