@@ -30,7 +30,7 @@ type entry struct {
 	batch uint // the last one it was in
 	at    int  // index of its item, if that is the present batch
 	state State
-	born  bool // first seen as New
+	born  bool // made within this batch
 }
 
 type slot[T any] struct {
@@ -60,6 +60,9 @@ func (l *lane[T]) add(value T, f *Fact, now time.Time, held bool, fold func(T, T
 		}
 	}
 	l.count(e, -1)
+	if e.batch != 0 && e.batch != l.batch {
+		e.born = false // it has left once, and is known since
+	}
 	if !l.put(value, e, fold) { // the two cancelled out, as if the key had never been
 		delete(l.entries, f.Key)
 		l.keys--

@@ -5,7 +5,7 @@ import "time"
 // DefaultMaxWait is the longest wait of a lane that names none.
 const DefaultMaxWait = 2 * time.Second
 
-// The figures of the policy. Each was chosen on the recorded traces in testdata; table.txt shows what they lead to.
+// The figures of the policy. What they lead to on the recorded traces is in testdata/table.txt.
 const (
 	// wholeQuiet ends a batch of things that are all complete, unknownQuiet one of which that is not known.
 	wholeQuiet   = 4 * time.Millisecond

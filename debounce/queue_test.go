@@ -111,6 +111,7 @@ func TestPolicy(t *testing.T) {
 		{name: "a writer that never closes", in: "0:f+", want: "100:0=f"},
 		{name: "a new file that pauses longer", in: "0:f*+ 240:f+ 480:f+ 490:f", want: "494:0=f"},
 		{name: "a new file that is never closed", in: "0:f*+ 1000:f+", want: "500:0=f 1100:0=f"},
+		{name: "a new file that is known by now", in: "0:f*+ 240:f+ 480:f+ 720:f+ 960:f+ 1200:f+ 1440:f+ 1680:f+ 1920:f+ 2160:f+", want: "2000:0=f 2410:0=f"},
 		{name: "a removal", in: "0:f-", want: "30:0=f"},
 		{name: "a known file renamed away and back", in: "0:f- 20:f", want: "24:0=f"},
 		{name: "a temporary file that goes again", in: "0:t* 1:t- 1:f", want: "11:0=t,f"},
