@@ -61,7 +61,7 @@ func (a *assembler) waiting() bool { return a.flows || a.fresh }
 func (a *assembler) flush() {
 	a.fresh = false
 	cut := len(a.line) - a.incomplete(a.line[a.shown:])
-	a.render(a.line[a.shown:cut])
+	a.render(a.line[a.shown:cut], false)
 	a.shown = cut
 	if len(a.out) > 0 || a.flows {
 		a.push(true, false)
@@ -89,7 +89,7 @@ func (a *assembler) finish(rest []byte) {
 	if a.tap != nil {
 		a.tap(text, false)
 	}
-	a.render(text[a.shown:])
+	a.render(text[a.shown:], !a.pty)
 	if !a.inLine {
 		a.begin()
 	}
@@ -106,7 +106,7 @@ func (a *assembler) overflow() {
 	if a.tap != nil {
 		a.tap(a.line[:cut], true)
 	}
-	a.render(a.line[a.shown:cut])
+	a.render(a.line[a.shown:cut], false)
 	a.line = append(a.line[:0], a.line[cut:]...)
 	a.shown = 0
 	a.push(true, true)
@@ -127,8 +127,9 @@ func (a *assembler) begin() {
 	a.out = append(a.out, a.sgr.state...)
 }
 
-// render appends text that holds no newline.
-func (a *assembler) render(text []byte) {
+// render appends text that holds no newline; last: one follows, to which a \r at
+// the end belongs.
+func (a *assembler) render(text []byte, last bool) {
 	if len(text) == 0 {
 		return
 	}
@@ -141,7 +142,7 @@ func (a *assembler) render(text []byte) {
 	}
 	for {
 		n := bytes.IndexByte(text, '\r')
-		if n < 0 || n == len(text)-1 {
+		if n < 0 || last && n == len(text)-1 {
 			a.body(text)
 			return
 		}

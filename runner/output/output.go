@@ -47,6 +47,7 @@ type Printer struct {
 	terminal bool // out is one
 	queue    *queue
 	log      *source
+	patience patience
 	closing  chan struct{}
 	done     chan struct{}
 	watch    *watch
@@ -65,7 +66,7 @@ func New(opts Options) *Printer {
 	p := &Printer{
 		opts: opts, queue: newQueue(), streams: make(map[*Stream]struct{}),
 		closing: make(chan struct{}), done: make(chan struct{}),
-		out: newDest(opts.Stdout), err: newDest(opts.Stderr),
+		out: newDest(opts.Stdout), err: newDest(opts.Stderr), patience: patience{stuck: StuckAfter, lost: lostAfter},
 	}
 	if same(opts.Stdout, opts.Stderr) {
 		p.err = p.out
@@ -115,9 +116,9 @@ func (p *Printer) Resized() {
 // ErrStuck is returned by Close when standard output or error takes no more.
 var ErrStuck = errors.New("output is stuck")
 
-// Close prints what is waiting and ends the printer, at the latest after the
+// Close prints what is waiting and ends the printer. It returns ErrStuck after the
 // given time: a terminal that was stopped with Ctrl-S must not keep flinch from
-// ending. Streams have to be closed before.
+// ending. Streams have to be closed before, else it takes that long.
 func (p *Printer) Close(timeout time.Duration) error {
 	p.mu.Lock()
 	first := !p.closed
@@ -140,20 +141,21 @@ func (p *Printer) Close(timeout time.Duration) error {
 // run is the goroutine that writes.
 func (p *Printer) run() {
 	defer close(p.done)
+	closing := p.closing
 	for {
 		it, ok := p.queue.take()
-		if ok {
+		switch {
+		case ok:
 			p.print(it)
 			p.queue.give(it)
 			continue
+		case closing == nil && p.queue.over():
+			return
 		}
 		select {
 		case <-p.queue.wake:
-		case <-p.closing:
-			if p.queue.empty() {
-				return
-			}
-			p.queue.unstick()
+		case <-closing:
+			closing = nil
 		}
 	}
 }

@@ -27,6 +27,7 @@ type queue struct {
 	seq     uint64
 	stuck   *source // whose line is flowing: nobody else is taken
 	flowed  int
+	readers int // that have not left
 	free    [][]byte
 }
 
@@ -41,6 +42,7 @@ type source struct {
 	items   []item
 	bytes   int // of items, also of the one that is being written
 	dropped int // lines of the log
+	left    bool
 }
 
 // item is a run of text for one dest.
@@ -173,16 +175,35 @@ func (q *queue) follow(it item) {
 	}
 	q.flowed += len(it.data)
 	q.stuck = it.src
-	if q.flowed > flowMax {
+	if q.flowed > flowMax || it.src.left {
 		q.stuck = nil
 	}
 }
 
-// unstick lets all sources be taken again.
-func (q *queue) unstick() {
+// enter says that a reader will use the queue, until it leaves.
+func (q *queue) enter() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.stuck = nil
+	q.readers++
+}
+
+// leave is the end of a source: whatever line it was in does not go on.
+func (q *queue) leave(s *source) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.readers--
+	s.left = true
+	if q.stuck == s && len(s.items) == 0 {
+		q.stuck = nil
+	}
+	q.notify()
+}
+
+// over reports whether nothing waits and nothing more will come of readers.
+func (q *queue) over() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.sources) == 0 && q.readers == 0
 }
 
 // give returns the room and the buffer of an item that was written.
@@ -209,12 +230,6 @@ func (q *queue) buffer() []byte {
 	b := q.free[n-1]
 	q.free = q.free[:n-1]
 	return b
-}
-
-func (q *queue) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.sources) == 0
 }
 
 // cutNewline removes the end of a line from the front of data, with the reset of

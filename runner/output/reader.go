@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// smallChunk is how much is read at once before there is reason to read more.
+const smallChunk = 4 << 10
+
 // partialAfter is how long a line may stay unfinished before it is shown: a
 // prompt has no newline.
 const partialAfter = 100 * time.Millisecond
@@ -26,6 +29,9 @@ const StuckAfter = 250 * time.Millisecond
 // of it is dropped.
 const lostAfter = 10 * time.Second
 
+// patience is StuckAfter and lostAfter, but in tests.
+type patience struct{ stuck, lost time.Duration }
+
 // reader reads one file until it is closed. Only the goroutine of run touches
 // what is not under mu.
 type reader struct {
@@ -38,8 +44,10 @@ type reader struct {
 	carry   []byte          // the unfinished line of StreamOptions.File
 	show    time.Time       // when the unfinished line is to be shown; zero: there is none
 	pending []chan struct{} // who is told when all was read
-	lost    bool            // nobody takes anything any more
-	asks    chan struct{}   // something is under mu; one reader: waitForRoom
+	free    chan struct{}   // closed when Close need not wait for us any more
+	freed   bool
+	lost    bool          // nobody takes anything any more
+	asks    chan struct{} // something is under mu; one reader: waitForRoom
 
 	mu      sync.Mutex
 	waiting []chan struct{} // new ones for pending
@@ -49,7 +57,7 @@ type reader struct {
 
 func newReader(s *Stream, f *os.File, to *dest) *reader {
 	p := s.printer
-	r := &reader{stream: s, file: f, buf: make([]byte, chunk), asks: make(chan struct{}, 1)}
+	r := &reader{stream: s, file: f, buf: make([]byte, smallChunk), asks: make(chan struct{}, 1), free: make(chan struct{})}
 	r.lines = assembler{color: p.opts.Color, terminal: p.terminal, emit: r.put}
 	if s.opts.Prefix {
 		r.lines.prefix = p.prefix(s.opts.Name)
@@ -75,6 +83,8 @@ func (r *reader) run() {
 		n, err := r.file.Read(r.buf)
 		r.got(r.buf[:n])
 		switch {
+		case n == len(r.buf) && n < chunk:
+			r.buf = make([]byte, chunk) // a busy one; most services hardly say a thing
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			r.idle()
@@ -265,25 +275,37 @@ func (r *reader) put(p piece) {
 }
 
 // waitForRoom waits until the printer has taken something. Whoever waits for us
-// meanwhile is answered when it takes nothing; a stream that was closed ends.
+// meanwhile is let go when it takes nothing, and a stream that was closed ends.
 func (r *reader) waitForRoom() {
 	closing := r.requests()
-	var patience <-chan time.Time
-	if closing || len(r.pending) > 0 {
-		limit := lostAfter
-		if len(r.pending) > 0 {
-			limit = StuckAfter
-		}
+	limit := r.stream.printer.patience.stuck
+	waited := closing && !r.freed || len(r.pending) > 0
+	if !waited {
+		limit = r.stream.printer.patience.lost
+	}
+	var expired <-chan time.Time
+	if waited || closing {
 		t := time.NewTimer(limit)
 		defer t.Stop()
-		patience = t.C
+		expired = t.C
 	}
 	select {
 	case <-r.src.space:
 	case <-r.asks:
-	case <-patience:
-		r.lost = len(r.pending) == 0
+	case <-expired:
+		r.lost = !waited
 		r.answer()
+		if closing {
+			r.release()
+		}
+	}
+}
+
+// release lets Close's channel be closed.
+func (r *reader) release() {
+	if !r.freed {
+		r.freed = true
+		close(r.free)
 	}
 }
 
@@ -296,12 +318,14 @@ func (r *reader) finish() {
 	if r.lost {
 		r.log("(the end of the output of %s was dropped: nobody read it)\n", r.stream.opts.Name)
 	}
+	r.src.queue.leave(r.src)
 	r.closeFile()
 	r.mu.Lock()
 	r.pending = append(r.pending, r.waiting...)
 	r.waiting, r.ended = nil, true
 	r.mu.Unlock()
 	r.answer()
+	r.release()
 }
 
 func (r *reader) closeFile() {

@@ -3,7 +3,6 @@ package output
 import (
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -131,12 +130,14 @@ func (s *Stream) openPTY() error {
 
 // start begins to read.
 func (s *Stream) start() {
-	var left sync.WaitGroup
 	for _, r := range s.readers {
-		left.Go(r.run)
+		s.printer.queue.enter()
+		go r.run()
 	}
 	go func() {
-		left.Wait()
+		for _, r := range s.readers {
+			<-r.free
+		}
 		s.printer.mu.Lock()
 		delete(s.printer.streams, s)
 		s.printer.mu.Unlock()
@@ -173,8 +174,12 @@ func (s *Stream) Drain() <-chan struct{} {
 }
 
 // Close drains the stream and ends it, with a newline after a last line that has
-// none. The channel is closed when its goroutines have ended. What processes
-// that are still there write later is lost to them (EPIPE).
+// none. The channel is closed when that is done, and the stream's file and tap are
+// not used any more. What processes that are still there write later is lost to
+// them (EPIPE).
+//
+// With a terminal that takes nothing for [StuckAfter] it is closed then, while the
+// rest stays in memory for up to ten more seconds before it is dropped.
 func (s *Stream) Close() <-chan struct{} {
 	for _, r := range s.readers {
 		r.close()
