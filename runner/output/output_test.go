@@ -266,7 +266,14 @@ func TestVeryLongLine(t *testing.T) {
 	a := open(t, p, output.StreamOptions{Name: "a", Mode: output.Pipe, Prefix: true})
 	b := open(t, p, output.StreamOptions{Name: "b", Mode: output.Pipe, Prefix: true})
 	var wg sync.WaitGroup
-	wg.Go(func() { run(t, a, `head -c 10485760 /dev/zero | tr '\0' x; echo; echo end`) })
+	wg.Go(func() {
+		// In one write, so that no pause makes it look like a prompt.
+		if _, err := a.Stdout.Write(append(bytes.Repeat([]byte("x"), 10<<20), "\nend\n"...)); err != nil {
+			t.Error(err)
+		}
+		a.Started()
+		wait(t, "Close", a.Close())
+	})
 	wg.Go(func() { run(t, b, `i=0; while [ $i -lt 3000 ]; do echo "b $i"; i=$((i+1)); done`) })
 	wg.Wait()
 	out.await(t, "all lines", func(s string) bool { return strings.Count(s, "\n") == 3002 })

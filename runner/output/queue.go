@@ -54,7 +54,7 @@ type item struct {
 
 // piece is what an assembler makes: lines, or a part of one.
 type piece struct {
-	data []byte
+	data []byte // the assembler's own, like sgr: whoever keeps them copies them
 	cont bool   // it begins inside a line
 	open bool   // it ends inside a line
 	flow bool   // and more of that line is on its way
@@ -109,6 +109,7 @@ func (s *source) add(p piece) {
 	}
 	q.seq++
 	p.data = append(q.buffer(), p.data...)
+	p.sgr = bytes.Clone(p.sgr)
 	s.items = append(s.items, item{src: s, seq: q.seq, piece: p})
 	if len(s.items) == 1 {
 		q.sources = append(q.sources, s)
