@@ -124,7 +124,6 @@ func (h *Host) late(t *Tree) {
 		h.emit(Event{Kind: Killed, Tree: t, Procs: described(procs)})
 		h.beginKill(t)
 	case killing, clearing:
-		t.stuck = true
 		h.emit(Event{Kind: Stuck, Tree: t, Procs: described(h.members(t))})
 	}
 }
@@ -168,18 +167,19 @@ func (h *Host) status(pid int, ws unix.WaitStatus, ru *unix.Rusage) {
 	}
 }
 
+// halted tells of a stop, unless it is ours.
 func (h *Host) halted(t *Tree, sig syscall.Signal) {
-	t.stopped = true
-	if h.suspended.IsZero() {
+	t.hushed = !h.suspended.IsZero()
+	if !t.hushed {
 		h.emit(Event{Kind: Stopped, Tree: t, Signal: sig})
 	}
 }
 
 func (h *Host) continued(t *Tree) {
-	if t.stopped && h.suspended.IsZero() {
+	if !t.hushed {
 		h.emit(Event{Kind: Continued, Tree: t})
 	}
-	t.stopped = false
+	t.hushed = false
 }
 
 func (h *Host) exited(t *Tree, status Status, usage Usage) {

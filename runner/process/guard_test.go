@@ -16,10 +16,11 @@ import (
 
 // program is another program with a Host, that a test may kill.
 type program struct {
-	cmd *exec.Cmd
-	in  *os.File
-	out *lines
-	pid int
+	cmd    *exec.Cmd
+	in     *os.File
+	out    *lines
+	stdout *os.File // what out reads from, for others that are to write there
+	pid    int
 }
 
 // newProgram starts one; how is "plain" or "cgroup". The test has no Host of its own meanwhile.
@@ -38,15 +39,14 @@ func launch(t *testing.T, argv []string, env ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{cmd: exec.Command(argv[0], argv[1:]...), in: inW, out: newLines(outR)}
+	p := &program{cmd: exec.Command(argv[0], argv[1:]...), in: inW, out: newLines(outR), stdout: outW}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inR, outW, os.Stderr
 	p.cmd.Env = append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	inR.Close()
-	outW.Close()
-	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait(); inW.Close(); outR.Close() })
+	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait(); inW.Close(); outR.Close(); outW.Close() })
 	p.pid = p.number(t, "host")
 	return p
 }
@@ -67,25 +67,11 @@ func (p *program) number(t *testing.T, word string) int {
 
 func (l *lines) number(t *testing.T, word string) int {
 	t.Helper()
-	for {
-		if first, rest, ok := strings.Cut(l.next(t), " "); ok && first == word {
-			n, err := strconv.Atoi(rest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
+	n, err := strconv.Atoi(strings.TrimPrefix(l.prefix(t, word+" "), word+" "))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// starts with a prefix: waits for such a line.
-func (l *lines) prefix(t *testing.T, prefix string) string {
-	t.Helper()
-	for {
-		if line := l.next(t); strings.HasPrefix(line, prefix) {
-			return line
-		}
-	}
+	return n
 }
 
 func hows(t *testing.T, test func(t *testing.T, how string)) {

@@ -25,7 +25,7 @@ const helperFlag = "-process-helper"
 func helper(action string, args []string) int {
 	actions := map[string]func(args []string) int{
 		"slow": slow, "count": count, "threads": threads, "listen": listen, "fds": fds, "host": hostProgram,
-		"raw": raw, "group": group,
+		"raw": raw, "group": group, "reuse": reuse, "background": background,
 	}
 	return actions[action](args)
 }
@@ -57,6 +57,20 @@ func group(args []string) int {
 	}
 	say(unix.Exec(path, args, os.Environ()))
 	return 1
+}
+
+// background is a shell that runs a host in the background of its terminal.
+func background(args []string) int {
+	argv := self("host", args...)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{os.NewFile(3, "commands")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	runtime.LockOSThread()
+	if err := cmd.Run(); err != nil {
+		return 1
+	}
+	return 0
 }
 
 // count says "up" and the name of each signal that it gets. SIGTERM ends it.
@@ -214,7 +228,21 @@ func obey(h *Host, tree *Tree, word, rest string) *Tree {
 	case "orphans":
 		say("orphans", h.Orphans())
 	case "guardian":
-		h.do(func() { say("guardian", h.guardian.pid) })
+		h.do(func() {
+			if h.guardian == nil {
+				say("no guardian")
+				return
+			}
+			say("guardian", h.guardian.pid)
+		})
+	case "zombies":
+		n := 0
+		for _, p := range allProcs() {
+			if !p.alive() {
+				n++
+			}
+		}
+		say("zombies", n)
 	}
 	say("ok", word)
 	return tree

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // deadline is how long a test waits for what must happen.
-const deadline = 5 * time.Second
+const deadline = 20 * time.Second
 
 // newTestHost opens a host, and closes it at the end of the test.
 func newTestHost(t testing.TB, opt Options) *Host {
@@ -128,29 +128,53 @@ func output(t testing.TB, h *Host, spec Spec) (*Tree, *lines) {
 	return tree, newLines(r)
 }
 
-// lines reads what a process writes.
+// lines reads what a process writes. Who looks for a line passes over others, which stay to be looked for.
 type lines struct {
-	f *os.File
-	r *bufio.Reader
+	f      *os.File
+	r      *bufio.Reader
+	passed []string
 }
 
-func newLines(f *os.File) *lines { return &lines{f, bufio.NewReader(f)} }
+func newLines(f *os.File) *lines { return &lines{f: f, r: bufio.NewReader(f)} }
 
+// next is the next line that was not looked at yet.
 func (l *lines) next(t testing.TB) string {
 	t.Helper()
-	l.f.SetReadDeadline(time.Now().Add(deadline))
+	if err := l.f.SetReadDeadline(time.Now().Add(deadline)); err != nil {
+		t.Fatal(err)
+	}
 	line, err := l.r.ReadString('\n')
 	if err != nil {
-		t.Fatalf("read line: %v (so far %q)", err, line)
+		t.Fatalf("read line: %v (so far %q, before that %q)", err, line, l.passed)
 	}
 	return strings.TrimSpace(line)
 }
 
-// want waits for a line, and drops others before it.
+// find waits for a line.
+func (l *lines) find(t testing.TB, match func(line string) bool) string {
+	t.Helper()
+	if i := slices.IndexFunc(l.passed, match); i >= 0 {
+		line := l.passed[i]
+		l.passed = slices.Delete(l.passed, i, i+1)
+		return line
+	}
+	for {
+		line := l.next(t)
+		if match(line) {
+			return line
+		}
+		l.passed = append(l.passed, line)
+	}
+}
+
 func (l *lines) want(t testing.TB, line string) {
 	t.Helper()
-	for l.next(t) != line {
-	}
+	l.find(t, func(got string) bool { return got == line })
+}
+
+func (l *lines) prefix(t testing.TB, prefix string) string {
+	t.Helper()
+	return l.find(t, func(got string) bool { return strings.HasPrefix(got, prefix) })
 }
 
 // next waits for an event of a kind about a run; events before it are dropped, but must not be of an unwanted kind.

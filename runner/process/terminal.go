@@ -117,12 +117,25 @@ func (h *Host) takeTerminal(t *Tree) {
 // The terminal is as it was before the runs. The caller may then stop the program itself. Time of grace does not pass until [Host.Resume].
 func (h *Host) Suspend() {
 	h.do(h.beginSuspend)
+	h.untilStopped(func() {})
+	h.untilStopped(h.stopAll) // again and again: who is not stopped yet may fork
+	h.do(h.lendTerminal)
+}
+
+// untilStopped repeats what is to be done until all members are stopped, but not for long.
+func (h *Host) untilStopped(do func()) {
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	for end := time.Now().Add(suspendPatience); time.Now().Before(end) && !h.allStopped(); {
-		<-ticker.C
+	for end := time.Now().Add(suspendPatience); time.Now().Before(end); <-ticker.C {
+		stopped := true
+		h.do(func() {
+			do()
+			stopped = h.allStopped()
+		})
+		if stopped {
+			return
+		}
 	}
-	h.do(h.endSuspend)
 }
 
 func (h *Host) beginSuspend() {
@@ -149,20 +162,25 @@ func (h *Host) movable(t *Tree) []Proc {
 }
 
 func (h *Host) allStopped() bool {
-	stopped := true
-	h.do(func() {
-		for _, t := range h.trees {
-			for _, p := range h.movable(t) {
-				stopped = stopped && (p.State == 'T' || p.State == 't')
+	for _, t := range h.trees {
+		for _, p := range h.movable(t) {
+			if p.State != 'T' && p.State != 't' {
+				return false
 			}
 		}
-	})
-	return stopped
+	}
+	return true
 }
 
-func (h *Host) endSuspend() {
+func (h *Host) stopAll() {
 	for _, t := range h.trees {
 		h.send(h.movable(t), unix.SIGSTOP)
+	}
+}
+
+// lendTerminal gives the terminal, as it was before, to whoever started this program.
+func (h *Host) lendTerminal() {
+	for _, t := range h.trees {
 		if h.terminal != nil && t.job && t.phase != over {
 			t.mine = h.terminal.modes()
 			h.terminal.takeFrom(t.pid)

@@ -66,8 +66,7 @@ type Tree struct {
 	known    map[int]uint64 // pid -> start time, of members seen when a stop began
 	deadline time.Time      // end of the grace, or when the run counts as stuck; zero: none
 	look     time.Time      // look again then; zero: when a child changes
-	stuck    bool           // reported
-	stopped  bool           // the leader is stopped
+	hushed   bool           // stopped by Suspend: nobody is told
 	modes    *unix.Termios  // of the terminal, before the run
 	mine     *unix.Termios  // of the terminal, as the run had them when it was suspended
 }
