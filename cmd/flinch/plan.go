@@ -16,6 +16,7 @@ import (
 	"github.com/flinch-run/flinch/rule"
 	"github.com/flinch-run/flinch/runner"
 	"github.com/flinch-run/flinch/runner/ready"
+	"github.com/flinch-run/flinch/runner/socket"
 	"github.com/flinch-run/flinch/watch"
 )
 
@@ -180,7 +181,18 @@ func (p *plan) job(r *config.Rule) (runner.Rule, error) {
 		job.Output = runner.Output{File: p.cfg.Abs(r.Output.File), Max: r.Output.Max}
 	}
 	for _, l := range r.Listen {
-		job.Listen = append(job.Listen, runner.Socket{Name: l.Name, Address: l.String()})
+		if l.Network == "unix" && !strings.HasPrefix(l.Address, "@") {
+			l.Address = p.cfg.Abs(l.Address)
+		}
+		name := l.Name
+		if name == "" {
+			name = r.Name
+		}
+		address, err := socket.Parse(l.String(), name)
+		if err != nil {
+			return job, err
+		}
+		job.Listen = append(job.Listen, address)
 	}
 	job.Ready, err = readiness(r)
 	return job, err
