@@ -33,6 +33,7 @@ func checkout(lanes []int) []Input[string, int] {
 	return inputs
 }
 
+// BenchmarkCheckout takes a checkout in, and asks after each look what is due, as Run does at its busiest.
 func BenchmarkCheckout(b *testing.B) {
 	for _, n := range []int{1, 10} {
 		b.Run(fmt.Sprint("lanes=", n), func(b *testing.B) {
@@ -43,14 +44,15 @@ func BenchmarkCheckout(b *testing.B) {
 			inputs := checkout(lanes)
 			b.ReportAllocs()
 			for b.Loop() {
-				in, out := make(chan Input[string, int], len(inputs)), make(chan Wave[string, int], 1)
-				for _, input := range inputs {
-					in <- input
+				q := NewQueue[string, int](Options[string]{Lanes: make([]Lane, n), Fold: newest})
+				for _, in := range inputs {
+					now := in.Items[len(in.Items)-1].Fact.Time
+					q.Add(in, now)
+					q.peek(now)
+					q.next(now)
 				}
-				close(in)
-				opts := Options[string]{Lanes: slices.Repeat([]Lane{{Settle: Fixed(1)}}, n), Fold: newest}
-				Run(b.Context(), in, out, opts)
-				if w := <-out; len(w.Batches) != n || len(w.Batches[0].Items) != 20_000 {
+				at, _ := q.Next()
+				if w, ok := q.Take(at); !ok || len(w.Batches) != n || len(w.Batches[0].Items) != 20_000 {
 					b.Fatalf("got %d batches", len(w.Batches))
 				}
 			}
