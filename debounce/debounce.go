@@ -74,7 +74,7 @@ type Fact struct {
 	// Key names the thing, mostly a path. Items of one key fold (see [Options.Fold]).
 	Key   string
 	State State
-	// New says that the key was not there before. A key that first appeared within a storm and goes again (a temporary file) is not
+	// New says that the key was not there before. A key that first appeared within a batch and goes again (a temporary file) is not
 	// missed when it is Gone.
 	New bool
 	// Hold says that a lock named Key was seen being made: nothing leaves while it exists. A lock that was there before does not hold.
@@ -117,7 +117,7 @@ type Batch[T any] struct {
 	Lane        int
 	Items       []T
 	First, Last time.Time
-	// Why says in a few words what ended the wait, such as "quiet for 4ms".
+	// Why says in a few words what ended the wait, such as "quiet 4ms".
 	Why string
 }
 
