@@ -74,7 +74,10 @@ type health struct {
 func (w *Watcher) faulty(faults []fault) {
 	for _, f := range faults {
 		f.node.flags |= polled
-		w.health.limit = f.err
+		var full *inotify.Error
+		if w.health.limit == nil || errors.As(f.err, &full) {
+			w.health.limit = f.err
+		}
 	}
 	if len(faults) > 0 {
 		w.wakePoll()

@@ -360,6 +360,17 @@ func (v *follower) check(when string) {
 	if v.s.poll {
 		v.quietPoll()
 	}
+	v.sync(when)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	disk := v.disk()
+	v.compare(when, "reported", disk, v.model)
+	trace("==== %s", when)
+	v.compare(when, "tree", disk, v.tree())
+}
+
+// sync waits until all that has happened was replayed.
+func (v *follower) sync(when string) {
 	v.asked++
 	v.w.Mark(v.asked)
 	select {
@@ -370,12 +381,11 @@ func (v *follower) check(when string) {
 	case <-time.After(30 * time.Second):
 		v.t.Fatalf("round %s: no mark", when)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	disk := v.disk()
-	v.compare(when, "reported", disk, v.model)
+}
+
+// tree is what the Watcher remembers.
+func (v *follower) tree() map[string]seen {
 	tree := make(map[string]seen)
-	trace("==== %s", when)
 	v.w.call(func() {
 		if top := v.w.roots[0].top; top != nil {
 			v.w.tellTree(top, func(path string, typ Type, id ident) {
@@ -387,7 +397,7 @@ func (v *follower) check(when string) {
 			})
 		}
 	})
-	v.compare(when, "tree", disk, tree)
+	return tree
 }
 
 // quietPoll waits until the polls have seen all there is: a young file is put off for a tick.
@@ -418,7 +428,18 @@ func (v *follower) disk() map[string]seen {
 }
 
 func (v *follower) compare(when, what string, disk, got map[string]seen) {
-	var wrong []string
+	wrong := v.diff(disk, got)
+	if len(wrong) > 0 {
+		slices.Sort(wrong)
+		for _, l := range traced[max(0, len(traced)-400):] {
+			v.t.Log(l)
+		}
+		v.t.Errorf("round %s: %s differs from the disk in %d paths:\n%s", when, what, len(wrong),
+			strings.Join(wrong[:min(len(wrong), 12)], "\n"))
+	}
+}
+
+func (v *follower) diff(disk, got map[string]seen) (wrong []string) {
 	for path, want := range disk {
 		if have, ok := got[path]; !ok {
 			wrong = append(wrong, fmt.Sprintf("missing %v %s", want.typ, path))
@@ -431,14 +452,7 @@ func (v *follower) compare(when, what string, disk, got map[string]seen) {
 			wrong = append(wrong, fmt.Sprintf("is no more: %v %s", have.typ, path))
 		}
 	}
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		for _, l := range traced[max(0, len(traced)-400):] {
-			v.t.Log(l)
-		}
-		v.t.Errorf("round %s: %s differs from the disk in %d paths:\n%s", when, what, len(wrong),
-			strings.Join(wrong[:min(len(wrong), 12)], "\n"))
-	}
+	return wrong
 }
 
 // names says what is known of the names of a file.

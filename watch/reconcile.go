@@ -108,6 +108,10 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 	}
 	n := j.node
 	n.flags &^= unreadable | fresh
+	n.ino, n.dev, n.mode = s.ino, s.dev, s.mode
+	if n.id > 0 && !w.at(n.dev).poll {
+		n.flags &^= polled
+	}
 	n.ctime = w.settled(s.ctime, n.dev)
 	if len(s.names) == 0 {
 		return
@@ -168,10 +172,9 @@ func (w *Watcher) stumble(j job, err error) {
 	if errors.As(err, &other) {
 		w.disown(other.id)
 	}
-	m.tries++
 	switch {
 	case errors.Is(err, errStale) || troubleOf(err) == absent:
-		if m.tries > maxRounds/2 {
+		if m.tries++; m.tries > maxRounds/2 {
 			w.later(w.now.Add(5*time.Millisecond), n, m)
 			return
 		}
@@ -180,10 +183,23 @@ func (w *Watcher) stumble(j job, err error) {
 		}
 		w.again(n)
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
-		n.flags |= unreadable
-		w.warnDenied(n)
+		w.deny(n, m)
 	default:
 		w.later(w.now.Add(50*time.Millisecond), n, m)
+	}
+}
+
+// maxDenied bounds how often a directory that may not be read is tried again. After that, the change of mode that lets us in
+// is told as an event of its parent.
+const maxDenied = 6
+
+// deny keeps a directory that cannot be read.
+func (w *Watcher) deny(n *node, m *marks) {
+	n.flags |= unreadable
+	w.warnDenied(n)
+	if m.tries++; m.tries <= maxDenied {
+		m.list = true
+		w.later(w.now.Add(50*time.Millisecond<<m.tries), n, m)
 	}
 }
 
@@ -298,8 +314,7 @@ func (w *Watcher) closedDir(p spot, k mark, err error) {
 			w.enter(c)
 			w.tell(c, k, false)
 		}
-		c.flags |= unreadable
-		w.warnDenied(c)
+		w.deny(c, &marks{list: true})
 	default:
 		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
 	}
@@ -538,7 +553,7 @@ func (w *Watcher) harvest(c *crawl) {
 		w.again(n)
 	}
 	for _, n := range h.denied {
-		w.warnDenied(n)
+		w.deny(n, &marks{list: true})
 	}
 	for _, l := range h.links {
 		w.link(l.node, l.name)

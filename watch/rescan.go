@@ -22,8 +22,11 @@ type rescan struct {
 // survey is what a rescan finds out about one directory.
 type survey struct {
 	node  *node
-	err   error    // it could not be opened, or another directory is there
-	ctime int64    // of the directory
+	err   error  // it could not be opened, or another directory is there
+	ctime int64  // of the directory
+	ino   uint64 // of the directory
+	dev   uint16
+	mode  uint16
 	names []string // what differs
 }
 
@@ -145,7 +148,8 @@ func (r *rescan) compare(e *eye, s *survey, fd int) {
 	if s.err = e.self(fd); s.err != nil {
 		return
 	}
-	s.ctime = nanos(e.st.Ctime)
+	s.ctime, s.ino, s.mode = nanos(e.st.Ctime), e.st.Ino, e.st.Mode
+	s.dev = r.of(e, fd).index
 	l := lister{rescan: r, eye: e, survey: s, fd: fd}
 	top, _ := s.node.top()
 	l.root = int(top.root)

@@ -22,6 +22,7 @@ type root struct {
 	stale   bool   // look again what is there
 	shaken  bool   // the root or a folder above it was moved since the last look, if only away and back
 	blind   bool   // a directory on the way cannot be watched: look from time to time
+	err     error  // why nothing was found
 	anchors []anchor
 }
 
@@ -74,11 +75,11 @@ func (w *Watcher) resolve(r *root) {
 	y := &way{w: w, root: r, fd: -1, base: "/"}
 	g, err := y.walk()
 	w.moveAnchors(r, y)
+	r.err = err
 	switch {
-	case err != nil && troubleOf(err) != absent && r.top != nil:
+	case err != nil && troubleOf(err) != absent:
 		// It cannot be looked at now, which does not mean that it is gone.
 		w.later(w.now.Add(pairing*10), nil, nil)
-		r.blind = true
 	case err != nil:
 		w.rootGone(r)
 	default:
@@ -306,11 +307,7 @@ func (w *Watcher) mustExist() error {
 		if r.top != nil {
 			continue
 		}
-		_, err := os.Stat(r.path)
-		if err == nil {
-			err = unix.ENOENT
-		}
-		return &RootError{Path: w.opts.Roots[r.index], Err: errors.Unwrap(err)}
+		return &RootError{Path: w.opts.Roots[r.index], Err: r.err}
 	}
 	return nil
 }

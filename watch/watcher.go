@@ -247,6 +247,7 @@ func (w *Watcher) run(up chan<- error) {
 	}
 	for err == nil {
 		w.settle()
+		w.warnLimits()
 		w.hand()
 		if !w.wait() {
 			return
@@ -362,8 +363,11 @@ func (w *Watcher) refresh() {
 	w.everything(func(m *marks) { m.list, m.quiet = true, true })
 }
 
-// everything leaves marks on all directories.
+// everything leaves marks on all directories, also on those in limbo.
 func (w *Watcher) everything(put func(m *marks)) {
+	for _, x := range w.limbo {
+		_ = x.node.walk(func(n *node) bool { put(w.parked.of(n.id)); return true })
+	}
 	for _, r := range w.roots {
 		if r.top == nil {
 			continue
