@@ -24,6 +24,7 @@ type postponed struct {
 	at    time.Time
 	node  *node
 	marks *marks
+	vital bool // a barrier waits for it: what is to be reported depends on it
 }
 
 // wake makes the clock ring at that time, if it would not before.
@@ -36,8 +37,27 @@ func (w *Watcher) wake(at time.Time) {
 
 // later postpones a look at a directory; without one, at the roots.
 func (w *Watcher) later(at time.Time, n *node, m *marks) {
-	w.postponed = append(w.postponed, postponed{at, n, m})
+	w.postponed = append(w.postponed, postponed{at: at, node: n, marks: m})
 	w.wake(at)
+}
+
+// soon postpones a look at a name, and all barriers with it. It happens once to a name.
+func (w *Watcher) soon(d time.Duration, p spot, k mark) {
+	k.again = true
+	at := time.Now().Add(d)
+	marks := &marks{names: map[string]mark{p.name: k}}
+	w.postponed = append(w.postponed, postponed{at: at, node: p.node, marks: marks, vital: true})
+	w.wake(at)
+}
+
+// lastVital is when the last look is due that a barrier waits for.
+func (w *Watcher) lastVital() (at time.Time) {
+	for _, p := range w.postponed {
+		if p.vital && p.at.After(at) {
+			at = p.at
+		}
+	}
+	return at
 }
 
 // ring does what is due and sets the clock anew.

@@ -63,7 +63,6 @@ func (v Warning) Hint() string {
 type health struct {
 	noInotify error
 	limit     error // the last refusal of a watch
-	short     int   // directories that have no watch because of it
 	told      bool
 	denied    map[string]bool
 	overflows uint64

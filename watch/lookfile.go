@@ -46,12 +46,14 @@ func (w *Watcher) tooYoung(p spot, i int, known bool, x *entry, k mark) bool {
 	if max(x.mtime, x.ctime) <= time.Now().UnixNano()-tick {
 		return false
 	}
-	x.flags |= racy
-	if k.again || known && x.equal(&p.node.files.list[i]) {
+	if known && x.equal(&p.node.files.list[i]) {
 		return false
 	}
-	k.again = true
-	w.later(w.now.Add(time.Duration(tick)+time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+	if k.again {
+		x.flags |= racy // it is written to all the time; the last of it must not be missed
+		return false
+	}
+	w.soon(time.Duration(tick)+time.Millisecond, p, k)
 	return true
 }
 
@@ -154,8 +156,7 @@ func (w *Watcher) goesSoon(p spot, old, x *entry, k mark) bool {
 	if !k.gone || k.again || k.bits&inotify.Delete == 0 || old.ino != x.ino {
 		return false
 	}
-	k.again = true
-	w.later(w.now.Add(5*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+	w.soon(5*time.Millisecond, p, k)
 	return true
 }
 
@@ -167,11 +168,7 @@ func (w *Watcher) lostFile(p spot, i int, k mark) {
 	if k.quiet {
 		return
 	}
-	until := time.Time{}
-	if k.bits&inotify.MovedFrom != 0 {
-		until = w.now.Add(pairing)
-		w.wake(until)
-	}
+	until := w.holdUntil(p.node, k)
 	c := w.changed(Remove, typeOf(was.mode), k)
 	w.vanish(p, c, &was, k, until)
 	if c.Type == Symlink {

@@ -4,19 +4,22 @@ import (
 	"time"
 )
 
-// polling is the schedule of looks at what does not tell.
+// polling is the schedule of looks at what does not tell. Directories where something was found lately are looked at
+// more often than all of them: a look at all may be dear.
 type polling struct {
 	next  time.Time // zero: nothing is polled
+	all   time.Time // when all are due
 	took  time.Duration
 	quiet time.Time // since when nothing was found
+	hot   map[int32]time.Time
 }
 
 const (
 	defaultPoll = 250 * time.Millisecond
-	pollShare   = 50              // polling takes one part in so many of one CPU's time
-	pollTired   = time.Hour       // after so long without a change
-	pollSlow    = 10              // it is so many times slower
-	blindPoll   = 2 * time.Second // for ways to a root that cannot be watched
+	pollShare   = 50          // polling takes one part in so many of one CPU's time
+	pollTired   = time.Hour   // after so long without a change
+	pollSlow    = 10          // it is so many times slower
+	pollHot     = time.Minute // how long a directory is looked at more often
 )
 
 func (w *Watcher) shortest() time.Duration {
@@ -30,35 +33,62 @@ func (w *Watcher) shortest() time.Duration {
 func (w *Watcher) wakePoll() {
 	if w.poll.next.IsZero() {
 		w.poll.next = w.now.Add(w.shortest())
+		w.poll.all = w.poll.next
 		w.poll.quiet = w.now
 		w.wake(w.poll.next)
 	}
 }
 
-// pollNow marks all that is polled. The looks are taken as for events.
+// heat has a polled directory looked at more often for a while.
+func (w *Watcher) heat(n *node) {
+	if n.flags&polled == 0 || n.id == 0 {
+		return
+	}
+	if w.poll.hot == nil {
+		w.poll.hot = make(map[int32]time.Time)
+	}
+	w.poll.hot[n.id] = w.now
+	w.poll.quiet = w.now
+}
+
+// pollNow marks what is to be polled. The looks are taken as for events.
 func (w *Watcher) pollNow() {
-	found := false
+	began := time.Now()
+	full := !w.poll.all.After(began)
+	found := w.markRoots()
+	if full {
+		for _, r := range w.roots {
+			if r.top != nil {
+				found = w.markPolled(r.top) || found
+			}
+		}
+		w.heal()
+	} else {
+		found = true
+		w.markHot()
+	}
+	w.settle()
+	w.schedule(found, full, time.Since(began))
+}
+
+// markRoots has the ways to roots walked again that tell nothing.
+func (w *Watcher) markRoots() (found bool) {
 	for _, r := range w.roots {
 		if w.silent || r.blind {
 			r.stale, found = true, true
 		}
-		if r.top != nil {
-			found = w.markPolled(r.top) || found
+	}
+	return found
+}
+
+func (w *Watcher) markHot() {
+	for id, since := range w.poll.hot {
+		if n := w.index.get(id); n == nil || n.flags&polled == 0 || w.now.Sub(since) > pollHot {
+			delete(w.poll.hot, id)
+		} else {
+			w.dirty.of(id).list = true
 		}
 	}
-	w.poll.next = time.Time{}
-	if !found {
-		return
-	}
-	began := time.Now()
-	w.heal()
-	w.settle()
-	w.poll.took = time.Since(began)
-	if w.set.live > 0 {
-		w.poll.quiet = w.now
-	}
-	w.poll.next = time.Now().Add(w.interval())
-	w.wake(w.poll.next)
 }
 
 func (w *Watcher) markPolled(top *node) (found bool) {
@@ -72,13 +102,38 @@ func (w *Watcher) markPolled(top *node) (found bool) {
 	return found
 }
 
-// interval is the time to the next poll: as short as was asked for, if that is cheap.
-func (w *Watcher) interval() time.Duration {
-	d := max(w.shortest(), w.poll.took*pollShare)
-	if w.now.Sub(w.poll.quiet) > pollTired {
-		d *= pollSlow
+// schedule sets the time of the next look: as soon as was asked for, if that is cheap.
+func (w *Watcher) schedule(found, full bool, took time.Duration) {
+	p := &w.poll
+	p.next = time.Time{}
+	if !found {
+		return
 	}
-	return d
+	now := time.Now()
+	p.next = now.Add(max(w.shortest(), took*pollShare))
+	if full {
+		p.took = took
+		p.all = p.next
+		if now.Sub(p.quiet) > pollTired {
+			p.all = now.Add(pollSlow * max(w.shortest(), took*pollShare))
+		}
+	}
+	switch {
+	case len(p.hot) == 0 && !w.anyBlind():
+		p.next = p.all
+	case full:
+		p.next = now.Add(w.shortest())
+	}
+	w.wake(p.next)
+}
+
+func (w *Watcher) anyBlind() bool {
+	for _, r := range w.roots {
+		if r.blind {
+			return true
+		}
+	}
+	return false
 }
 
 // heal tries to get watches for directories that were refused one. The kernel says no to the first while it would say no to
@@ -89,24 +144,28 @@ func (w *Watcher) heal() {
 	}
 	short := 0
 	for _, r := range w.roots {
-		if r.top == nil {
-			continue
+		if r.top != nil {
+			short += w.healBelow(r.top)
 		}
-		refused := false
-		_ = r.top.walk(func(n *node) bool {
-			if n.id < 0 && n.flags&(cyclic|unreadable) == 0 {
-				if refused = refused || !w.healOne(n); refused {
-					short++
-				}
-			}
-			return true
-		})
 	}
-	w.health.short = short
 	if short == 0 {
 		w.health.limit, w.health.told = nil, false
 		w.warn(Warning{Kind: LimitHealed, Dirs: w.index.size})
 	}
+}
+
+// healBelow says how many directories are still without a watch.
+func (w *Watcher) healBelow(top *node) (short int) {
+	refused := false
+	_ = top.walk(func(n *node) bool {
+		if n.id < 0 && n.flags&(cyclic|unreadable) == 0 {
+			if refused = refused || !w.healOne(n); refused {
+				short++
+			}
+		}
+		return true
+	})
+	return short
 }
 
 // healOne watches a polled directory. What was done in it before is found by the look that follows.

@@ -121,6 +121,7 @@ func (s randomRun) run(t *testing.T, ops int64) int64 {
 	first.Wait()
 	v.check("start")
 	for n := 0; count.Load() < ops && !t.Failed(); n++ {
+		v.links(s.seed + uint64(n))
 		writers().Wait()
 		v.check(strconv.Itoa(n))
 	}
@@ -203,7 +204,7 @@ func (v *vandal) act() {
 	case 32:
 		_ = os.Chmod(p, os.FileMode(0o700+v.r.IntN(64)))
 	case 33:
-		_ = os.Link(p, v.path())
+		v.write(p+"l", os.O_APPEND)
 	case 34:
 		_ = os.Truncate(p, int64(v.r.IntN(100)))
 	case 35:
@@ -367,6 +368,16 @@ func (v *follower) check(when string) {
 	v.compare(when, "reported", disk, v.model)
 	trace("==== %s", when)
 	v.compare(when, "tree", disk, v.tree())
+}
+
+// links makes some further names of files, and waits until they are known: what is written through a name that is made and
+// gone between two looks is told to nobody who watches folders.
+func (v *follower) links(seed uint64) {
+	d := &vandal{dir: strings.TrimSuffix(v.root, "/p/r"), r: rand.New(rand.NewPCG(seed, 9))}
+	for range 5 {
+		_ = os.Link(d.path(), d.path()+"l")
+	}
+	v.sync("links")
 }
 
 // sync waits until all that has happened was replayed.

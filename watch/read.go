@@ -25,6 +25,8 @@ type barrier struct {
 	id   int32
 	read bool
 	then func()
+
+	until time.Time // looks that were postponed when it was read are due by then
 }
 
 // A storm is left alone for a moment after each look, so that many writes to one file cost one look.

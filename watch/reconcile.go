@@ -157,6 +157,7 @@ func (w *Watcher) work(j job) {
 		w.stumble(j, err)
 		return
 	}
+	w.heat(n)
 	var ed edit
 	for _, name := range slices.Sorted(maps.Keys(j.marks.names)) {
 		w.look(spot{n, fd, name, &ed}, j.marks.names[name])
@@ -451,17 +452,27 @@ func (w *Watcher) exiled(ino uint64) *node {
 
 // detach takes a subtree off. It is in limbo until it turns up elsewhere or its time is over.
 func (w *Watcher) detach(c *node, k mark) {
-	until := time.Time{}
-	if k.bits&inotify.MovedFrom != 0 {
-		until = w.now.Add(pairing)
-		w.wake(until)
-	}
+	until := w.holdUntil(c, k)
 	if !k.quiet && c.alive() { // what is in limbo was told with it
 		w.tellGone(c, k, until)
 	}
 	c.up.dropDir(c)
 	c.flags |= inLimbo
 	w.limbo = append(w.limbo, exile{c, until})
+}
+
+// holdUntil is how long a removal may turn out to be one half of a rename; zero: it is none.
+func (w *Watcher) holdUntil(n *node, k mark) (until time.Time) {
+	switch {
+	case k.bits&inotify.MovedFrom != 0:
+		until = w.now.Add(pairing)
+	case k.bits == 0 && n.flags&polled != 0: // the other half may be too young to be told
+		until = w.now.Add(pairing + time.Duration(min(w.at(n.dev).tick(), int64(pairing*5))))
+	default:
+		return until
+	}
+	w.wake(until)
+	return until
 }
 
 // attach puts a subtree from limbo to its new place.
@@ -537,6 +548,7 @@ func (w *Watcher) grow(c *node, fd int, k mark) {
 	crawl := newCrawl(&w.ground)
 	crawl.stack = append(crawl.stack, visit{node: c, fd: fd})
 	w.harvest(crawl)
+	w.heat(c)
 	w.tell(c, k, false)
 }
 
@@ -548,6 +560,9 @@ func (w *Watcher) harvest(c *crawl) {
 	h := &c.total
 	for _, n := range h.nodes {
 		w.enter(n)
+		if n.flags&polled != 0 {
+			w.wakePoll()
+		}
 	}
 	for _, n := range h.again {
 		w.again(n)

@@ -283,6 +283,12 @@ func (w *Watcher) hand() {
 		return
 	}
 	for len(w.waits) > 0 && w.waits[0].read && len(w.dirty) == 0 {
+		if b := &w.waits[0]; b.until.IsZero() {
+			b.until = w.lastVital()
+		}
+		if !w.waits[0].until.Before(w.now) {
+			return
+		}
 		then := w.waits[0].then
 		w.waits = slices.Delete(w.waits, 0, 1)
 		w.bury(time.Time{})
