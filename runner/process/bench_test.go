@@ -21,7 +21,7 @@ func compile(b testing.TB, name string) string {
 		b.Skip("no C compiler")
 	}
 	out := b.TempDir() + "/" + name
-	if text, err := exec.Command(cc, "-O2", "-static", "-o", out, "testdata/"+name+".c").CombinedOutput(); err != nil {
+	if text, err := exec.Command(cc, "-O2", "-static", "-pthread", "-o", out, "testdata/"+name+".c").CombinedOutput(); err != nil {
 		b.Skipf("compile: %v\n%s", err, text)
 	}
 	return out

@@ -272,22 +272,16 @@ func (h *Host) finish(t *Tree) {
 	}
 }
 
-// orphansOf lists the living direct children that belong to the run. Every living member has one among its ancestors
-// once the leader is gone. Not sure: some child's evidence could not be read, it may be one.
-func (h *Host) orphansOf(t *Tree) (left []Proc, sure bool) {
+// orphansOf lists the direct children that belong to the run; every living member has one among its ancestors once the
+// leader is gone. A zombie counts until it is reaped, which is soon. Not sure: some child's evidence could not be read, it
+// may be one.
+func (h *Host) orphansOf(t *Tree) (left []*child, sure bool) {
 	sure = true
-	for pid, c := range h.adopted {
-		if c.tree != nil && c.tree != t {
-			continue
-		}
-		p, ok := readProc(pid)
-		if !ok || !p.alive() {
-			continue // a zombie; its SIGCHLD is on the way
-		}
-		c.Proc = p
-		if c.tree == t {
-			left = append(left, p)
-		} else if !c.sure {
+	for _, c := range h.adopted {
+		switch {
+		case c.tree == t:
+			left = append(left, c)
+		case c.tree == nil && !c.sure:
 			sure = false
 		}
 	}
@@ -296,18 +290,23 @@ func (h *Host) orphansOf(t *Tree) (left []Proc, sure bool) {
 
 // leftovers applies the policy to what outlived a leader that ended by itself.
 func (h *Host) leftovers(t *Tree) {
+	in, out := h.bySession(t)
+	if len(in)+len(out) == 0 { // zombies; their SIGCHLD is on the way
+		t.look = time.Now().Add(sweepAgain)
+		return
+	}
 	switch t.spec.Leftovers {
 	case LeaveAll:
-		h.over(t, h.members(t))
+		h.over(t, append(in, out...))
 	case LeaveDaemons:
 		t.phase = clearing
 		t.deadline = time.Now().Add(stuckAfter)
-		if in, _ := h.bySession(t); len(in) > 0 {
+		if len(in) > 0 {
 			h.emit(Event{Kind: Swept, Tree: t, Procs: described(in)})
 		}
 		h.clear(t)
 	default:
-		h.emit(Event{Kind: Swept, Tree: t, Procs: described(h.members(t))})
+		h.emit(Event{Kind: Swept, Tree: t, Procs: described(append(in, out...))})
 		h.beginKill(t)
 	}
 }
@@ -325,14 +324,16 @@ func (h *Host) bySession(t *Tree) (in, out []Proc) {
 	return in, out
 }
 
-// clear kills what is left of the session, and ends the run when that is nothing.
+// clear kills what is left of the session, and ends the run when there is nothing but what is left on purpose.
 func (h *Host) clear(t *Tree) {
 	in, out := h.bySession(t)
-	if len(in) == 0 {
+	if len(in) == 0 && len(out) > 0 {
 		h.over(t, out)
 		return
 	}
-	h.send(in, unix.SIGKILL)
+	for _, p := range in {
+		h.send(p, unix.SIGKILL)
+	}
 	t.look = time.Now().Add(sweepAgain)
 }
 

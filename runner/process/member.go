@@ -145,24 +145,24 @@ func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
 	return procs
 }
 
-// signal sends sig once to each of the members: to the leader's group as one, while the unreaped leader holds its number, to
-// the others one by one.
-func (h *Host) signal(t *Tree, procs []Proc, sig unix.Signal) {
-	if t.reaped {
-		h.send(procs, sig)
-		return
+// signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, and then
+// to those that are in no group or another. That order misses nobody who leaves the group meanwhile.
+func (h *Host) signal(t *Tree, signals ...unix.Signal) {
+	if !t.reaped {
+		for _, sig := range signals {
+			unix.Kill(-t.pid, sig)
+		}
 	}
-	unix.Kill(-t.pid, sig)
-	for i := range procs {
-		if procs[i].Group != t.pid {
-			h.send(procs[i:i+1], sig)
+	for _, p := range h.members(t) {
+		if t.reaped || p.Group != t.pid {
+			h.send(p, signals...)
 		}
 	}
 }
 
-// send signals processes one by one: our children by pid, which is theirs until we reap them, others by pidfd.
-func (h *Host) send(procs []Proc, sig unix.Signal) {
-	for _, p := range procs {
+// send signals a process: our children by pid, which is theirs until we reap them, others by pidfd.
+func (h *Host) send(p Proc, signals ...unix.Signal) {
+	for _, sig := range signals {
 		var err error
 		if h.adopted[p.PID] != nil || h.leaders[p.PID] != nil {
 			err = unix.Kill(p.PID, sig)

@@ -17,13 +17,16 @@ type Proc struct {
 	Start                       uint64 // clock ticks after boot; with PID, the identity of a process
 	Name                        string // at most 15 bytes
 	Command                     string // the command line; only in events and answers, and empty where it is not readable
-	Wait                        string // the kernel function that it waits in; only in Stuck, and empty where unknown
+	Wait                        string // the kernel function that it waits in; only in events, and empty where unknown
+
+	threads int
 }
 
 // String is "node (pid 123)".
 func (p Proc) String() string { return fmt.Sprintf("%s (pid %d)", p.Name, p.PID) }
 
-func (p Proc) alive() bool { return p.State != 'Z' && p.State != 'X' }
+// alive: a process whose first thread has ended looks like a zombie while its other threads go on.
+func (p Proc) alive() bool { return p.State != 'Z' && p.State != 'X' || p.threads > 1 }
 
 // described has what costs another look into /proc.
 func described(procs []Proc) []Proc {
@@ -71,6 +74,7 @@ func parseStat(data []byte) (p Proc, ok bool) {
 	p.Parent, _ = atoi(fields[1])
 	p.Group, _ = atoi(fields[2])
 	p.Session, _ = atoi(fields[3])
+	p.threads, _ = atoi(fields[17])
 	p.Start, _ = strconv.ParseUint(fields[19], 10, 64)
 	return p, true
 }

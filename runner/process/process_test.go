@@ -264,7 +264,7 @@ func TestStatusText(t *testing.T) {
 func TestParseStat(t *testing.T) {
 	line := "77 (a) S (b) T 3 4 5 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 991 0 0"
 	got, ok := parseStat([]byte(line))
-	want := Proc{PID: 77, Name: "a) S (b", State: 'T', Parent: 3, Group: 4, Session: 5, Start: 991}
+	want := Proc{PID: 77, Name: "a) S (b", State: 'T', Parent: 3, Group: 4, Session: 5, Start: 991, threads: 1}
 	if !ok || got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

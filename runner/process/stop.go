@@ -22,10 +22,8 @@ func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
 
 // ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
 func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
-	procs := h.members(t)
-	t.remember(procs)
-	h.signal(t, procs, sig)
-	h.signal(t, procs, unix.SIGCONT)
+	h.remember(t)
+	h.signal(t, sig, unix.SIGCONT)
 	if t.phase != stopping || deadline.Before(t.deadline) {
 		t.deadline = deadline
 	}
@@ -35,12 +33,11 @@ func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
 // beginKill makes the rest of the run's life short. The group goes first, and mostly that was everybody: the whole of
 // cgroup.kill takes longer than the death of a group.
 func (h *Host) beginKill(t *Tree) {
-	procs := h.members(t)
-	t.remember(procs)
+	h.remember(t)
 	t.phase = killing
 	t.deadline = time.Now().Add(stuckAfter)
-	t.look = time.Now().Add(sweepAgain) // somebody may be forked between list and kill
-	h.signal(t, procs, unix.SIGKILL)
+	t.look = time.Now().Add(sweepAgain) // somebody may be forked meanwhile
+	h.signal(t, unix.SIGKILL)
 }
 
 // killAll is repeated until the run is over, as members may fork while they are killed.
@@ -48,16 +45,20 @@ func (h *Host) killAll(t *Tree) {
 	if t.cgroup != "" {
 		killCgroup(t.cgroup)
 	}
-	h.signal(t, h.members(t), unix.SIGKILL)
+	h.signal(t, unix.SIGKILL)
 	t.look = time.Now().Add(sweepAgain)
 }
 
-// remember takes the snapshot by which members are known again that have no other evidence when they are orphaned.
-func (t *Tree) remember(procs []Proc) {
-	if t.known == nil {
-		t.known = make(map[int]uint64, len(procs))
+// remember takes the snapshot by which members are known again that have no other evidence when they are orphaned. A
+// cgroup knows better.
+func (h *Host) remember(t *Tree) {
+	if t.cgroup != "" {
+		return
 	}
-	for _, p := range procs {
+	if t.known == nil {
+		t.known = map[int]uint64{}
+	}
+	for _, p := range h.members(t) {
 		t.known[p.PID] = p.Start
 	}
 }
@@ -82,10 +83,7 @@ func (h *Host) allQuiet() bool {
 	}
 	quiet := true
 	for pid, c := range h.adopted {
-		if c.tree != nil {
-			continue
-		}
-		if p, ok := readProc(pid); ok && p.alive() {
+		if c.tree == nil {
 			unix.Kill(pid, unix.SIGKILL)
 			quiet = false
 		}

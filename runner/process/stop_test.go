@@ -288,3 +288,32 @@ func TestTwoRuns(t *testing.T) {
 		}
 	})
 }
+
+// A process whose first thread has ended looks like a zombie, and is none.
+func TestHeadless(t *testing.T) {
+	prog := compile(t, "headless")
+	bothWays(t, func(t *testing.T, opt Options) {
+		h := newTestHost(t, opt)
+		for _, script := range []string{`exec "$1"`, `setsid "$1" & exit`, `setsid "$1" & wait`} {
+			tree, out := output(t, h, Spec{Argv: sh(script, prog), Leftovers: LeaveAll})
+			if strings.HasSuffix(script, "exit") {
+				if e := next(t, h, tree, Left, Over); len(e.Procs) != 1 {
+					t.Errorf("left: got %v", e.Procs)
+				}
+				out.want(t, "up")
+				continue
+			}
+			out.want(t, "up")
+			if got := len(tree.Members()); got == 0 || strings.Contains(script, "wait") && got != 2 {
+				t.Errorf("%s: got %d members", script, got)
+			}
+			tree.Stop(unix.SIGTERM, deadline)
+			next(t, h, tree, Over, Killed, Stuck)
+		}
+	})
+	for _, p := range allProcs() {
+		if p.Name == "headless" && p.alive() {
+			unix.Kill(p.PID, unix.SIGKILL)
+		}
+	}
+}

@@ -25,7 +25,7 @@ func TestStress(t *testing.T) {
 		for started, done := 0, 0; done < runs; {
 			for ; started < runs && started-done < atOnce; started++ {
 				code := started % 256
-				script := fmt.Sprintf(`(true &); (setsid sh -c 'exit 3' &); (sh -c 'sleep 0.001' &); exit %d`, code)
+				script := fmt.Sprintf(`(true &); (setsid sh -c 'exit 3' &); (sleep 0.001 &); exit %d`, code)
 				want[start(t, h, Spec{Argv: sh(script), Run: fmt.Sprint(started)})] = code
 			}
 			e := <-h.Events()
@@ -126,7 +126,7 @@ func TestStuck(t *testing.T) {
 	if len(e.Procs) != 1 || e.Procs[0].PID != tree.PID() || e.Procs[0].Command != "sleep 1000" {
 		t.Errorf("got %+v, want the sleep", e.Procs)
 	}
-	t.Logf("%+v", e.Procs)
+	t.Logf("state %c, waits in %q", e.Procs[0].State, e.Procs[0].Wait)
 	set("freezer.state", "THAWED")
 	next(t, h, tree, Over, Stuck)
 }

@@ -145,9 +145,9 @@ func (h *Host) beginSuspend() {
 	for _, t := range h.trees {
 		for _, p := range h.movable(t) {
 			if catches(p.PID, unix.SIGTSTP) {
-				h.send([]Proc{p}, unix.SIGTSTP)
+				h.send(p, unix.SIGTSTP)
 			} else {
-				h.send([]Proc{p}, unix.SIGSTOP)
+				h.send(p, unix.SIGSTOP)
 			}
 		}
 	}
@@ -174,7 +174,9 @@ func (h *Host) allStopped() bool {
 
 func (h *Host) stopAll() {
 	for _, t := range h.trees {
-		h.send(h.movable(t), unix.SIGSTOP)
+		for _, p := range h.movable(t) {
+			h.send(p, unix.SIGSTOP)
+		}
 	}
 }
 
@@ -203,7 +205,7 @@ func (h *Host) Resume() {
 			}
 			t.postpone(away)
 			h.giveTerminal(t)
-			h.signal(t, h.members(t), unix.SIGCONT)
+			h.signal(t, unix.SIGCONT)
 		}
 	})
 }

@@ -99,7 +99,7 @@ func (t *Tree) Started() time.Time { return t.started }
 func (t *Tree) Signal(sig syscall.Signal) {
 	t.host.do(func() {
 		if t.phase != over {
-			t.host.signal(t, t.host.members(t), sig)
+			t.host.signal(t, sig)
 		}
 	})
 }
