@@ -55,6 +55,7 @@ func newRoot(io stdio) *cobra.Command {
 	o.runFlags(root.Flags())
 	root.AddCommand(o.checkCommand(), o.initCommand(), o.eventsCommand(), o.explainCommand(),
 		o.schemaCommand(), o.versionCommand())
+	root.AddCommand(o.controlCommands()...)
 	root.AddCommand(laterCommands()...)
 	root.SuggestionsMinimumDistance = 2
 	return root
@@ -210,7 +211,7 @@ func usageError(cmd *cobra.Command, err error) error {
 // laterCommands are commands of the contract that this version does not have:
 // they say so rather than be taken for something else.
 func laterCommands() []*cobra.Command {
-	names := []string{"status", "wait", "trigger", "restart", "stop", "pause", "resume", "notify", "logs", "attach", "doctor", "record", "replay", "man"}
+	names := []string{"attach", "doctor", "record", "replay", "man"}
 	var commands []*cobra.Command
 	for _, name := range names {
 		commands = append(commands, &cobra.Command{

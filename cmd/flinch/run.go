@@ -33,12 +33,14 @@ func (s *session) path(ctx context.Context) runner.Result {
 	triggers := make(chan runner.Wave) // what each rule has to act on
 	ctx, stop := context.WithCancel(ctx)
 
+	defer s.history.begin()()
 	var stages sync.WaitGroup
 	stages.Go(func() { s.see(ctx, batches) })
 	stages.Go(func() { s.match(ctx, batches, changes) })
 	stages.Go(func() { debounce.Run(ctx, changes, waves, debounce.Options[seen]{Lanes: s.plan().lanes, Fold: fold}) })
 	stages.Go(func() { s.settle(waves, triggers) })
 	stages.Go(func() { s.steer(ctx) })
+	stages.Go(func() { s.control(ctx) })
 
 	result := s.runner.Run(context.WithoutCancel(ctx), triggers)
 	stop()
@@ -63,6 +65,8 @@ func (s *session) see(ctx context.Context, batches chan<- sighting) {
 		select {
 		case src := <-s.sources:
 			watchers.Go(func() { s.follow(ctx, src, batches) })
+		case t := <-s.told:
+			t.pass(ctx, batches)
 		case <-ctx.Done():
 			watchers.Wait()
 			return
@@ -109,6 +113,9 @@ func (s *session) settle(waves <-chan wave, triggers chan<- runner.Wave) {
 	defer close(triggers)
 	last := newLastSeen()
 	for w := range waves {
-		triggers <- s.plan().triggers(w, last)
+		p := s.plan()
+		next := p.triggers(w, last)
+		s.history.settled(next, p)
+		triggers <- next
 	}
 }

@@ -37,6 +37,8 @@ type session struct {
 	sources chan *source  // to see: watchers to listen to
 	failed  chan error    // from see: the watch was lost for good
 	quits   chan struct{} // to steer: stop everything
+	told    chan telling  // to see: what clients say has changed
+	history *history
 }
 
 // source is a watcher with the plan that its answers are for. A new plan for
@@ -57,6 +59,7 @@ func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error
 		return nil, exit(exitUsage, err)
 	}
 	s := &session{options: o, sources: make(chan *source, 1), failed: make(chan error, 1), quits: make(chan struct{}, 1)}
+	s.told, s.history = make(chan telling), newHistory(cfg.History)
 	if err := s.speak(cfg); err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func (s *session) watch(ctx context.Context, p *plan) (*source, error) {
 	}
 	opt := p.watchOptions()
 	opt.Prune = func(root int, dir string) bool { return src.plans.Load().prune(root, dir) }
-	opt.Skip = func(root int, path string) bool { return src.plans.Load().skip(root, path) }
+	opt.Skip = func(root int, path string) bool { return s.skip(src, root, path) }
 	opt.Logger, opt.Warn = s.log, warnings(s.log)
 	w, err := watch.New(ctx, opt)
 	if err != nil {
@@ -143,6 +146,7 @@ func (s *session) sighted(ctx context.Context, b sighting) input {
 	s.tellRoots(p, b.Roots)
 	p = b.plans.Load()
 	in.Items = p.items(b.Changes)
+	s.history.strays(p.strays(in.Items))
 	return in
 }
 

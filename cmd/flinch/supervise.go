@@ -35,7 +35,7 @@ func (s *session) supervise(p *plan) (err error) {
 	})
 	opt := runner.Options{
 		Rules: p.jobs, Host: processes, Jobs: p.cfg.Jobs, Once: s.once, StopBudget: stopBudget,
-		Mark: s.mark, Events: (&sayer{log: s.log, command: s.commandOf}).say,
+		Mark: s.mark, Events: s.events(),
 	}
 	if os.Getpid() == 1 {
 		opt.StopBudget = stopBudgetPID1
@@ -44,16 +44,17 @@ func (s *session) supervise(p *plan) (err error) {
 	return nil
 }
 
-// stream says how a run's output is printed: one rule alone has our own
-// standard output, several are told apart by their names.
-func (s *session) stream(r *runner.Rule, _ runner.RunID) output.StreamOptions {
+// stream says how a run's output is printed: one command alone has our own
+// standard output, several rules are told apart by their names.
+func (s *session) stream(r *runner.Rule, id runner.RunID) output.StreamOptions {
+	opt := output.StreamOptions{Mode: output.Pipe, Prefix: len(s.plan().jobs) > 1, Tap: s.tap(id)}
 	switch {
-	case len(s.plan().jobs) == 1:
+	case s.inherits(r.Name):
 		return output.StreamOptions{Mode: output.Inherit}
 	case s.printer.Terminal():
-		return output.StreamOptions{Mode: output.PTY, Prefix: true}
+		opt.Mode = output.PTY
 	}
-	return output.StreamOptions{Mode: output.Pipe, Prefix: true}
+	return opt
 }
 
 // commandOf is what a rule runs, in one line.
