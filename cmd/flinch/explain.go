@@ -78,7 +78,7 @@ func (p *plan) explain(path string) answer {
 	}
 	a.Path, a.Root = rel, p.cfg.Roots[root]
 	info, err := os.Lstat(p.abs(root, rel))
-	e := p.sets[root].Explain(rel, err == nil && info.IsDir())
+	e := p.sets[root].Explain(p.named(root, rel), err == nil && info.IsDir())
 	if e.Pruned.Decision != rule.Unmatched {
 		a.Why = "not watched: " + e.Pruned.Text
 	}

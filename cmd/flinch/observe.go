@@ -58,12 +58,21 @@ func (p *plan) item(s seen, kind rule.Ops) item {
 	if s.Type == watch.Dir {
 		return it
 	}
-	for _, i := range p.sets[s.Root].Match(nil, s.Path, false) {
+	for _, i := range p.sets[s.Root].Match(nil, p.named(s.Root, s.Path), false) {
 		if p.rules[i].On().Has(kind) {
 			it.Lanes = append(it.Lanes, i)
 		}
 	}
 	return it
+}
+
+// named is the path that globs are asked about: of a root that is a file, whose
+// path is ".", its name.
+func (p *plan) named(root int, name string) string {
+	if name == "." {
+		return path.Base(p.roots[root])
+	}
+	return name
 }
 
 // key is the path with its root: two roots may hold files of one name.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +28,7 @@ func TestScripts(t *testing.T) {
 	params := testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"eventually": eventually,
 			"status":     exitStatus,
@@ -44,6 +47,17 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	testscript.Run(t, params)
+}
+
+// condition knows [root] and [userns]: whether a new user namespace may be made.
+func condition(name string) (bool, error) {
+	switch name {
+	case "root":
+		return os.Getuid() == 0, nil
+	case "userns":
+		return exec.Command("unshare", "-Ur", "true").Run() == nil, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 // eventually FILE TEXT [COUNT]: waits until the file holds the text (so often).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +14,14 @@ type signalled struct{ sig unix.Signal }
 
 func (s *signalled) Error() string { return "ended by " + unix.SignalName(s.sig) }
 
-// enders are the signals that end flinch, but for those that it was started to
-// ignore (nohup, a background job of a shell without job control).
+// enders are the signals that end flinch. Under nohup SIGHUP does not. SIGINT
+// does also where a shell has it ignored for its background jobs: whoever sends
+// it by name wants the end.
 func enders() []os.Signal {
-	return slices.DeleteFunc([]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}, signal.Ignored)
+	if signal.Ignored(unix.SIGHUP) {
+		return []os.Signal{unix.SIGINT, unix.SIGTERM}
+	}
+	return []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 }
 
 // untilSignal is a context that ends, with a *signalled as its cause, when a
