@@ -12,20 +12,23 @@ import (
 // How a rule that feeds itself is told from a user who saves while it runs. No
 // more than a suspicion comes from looking; the proof is to wait: a loop's next
 // change comes only after its next run, a user's comes when it likes.
+//
+// That a service ran says next to nothing: it always does, and many a user, or a
+// test, saves as soon as it is up. What it writes itself comes soon after its
+// start, or at its end; but only very many such changes in a row are suspect.
 const (
-	strikesToDoubt = 3
-	// That other rules ran tells less, and users save while the tests run.
-	strikesOfCircle = 6
-	firstDoubt      = 500 * time.Millisecond // doubled each time
-	doubtsToProof   = 5
+	strikesToDoubt   = 3
+	strikesOfCircle  = 6 // other rules ran: users save while the tests run
+	strikesOfService = 100
 
-	// A service runs always, so that a change during its run says nothing. What
-	// it writes when it starts and ends does: from its start until it is ready,
-	// or so long where it has no way to say so; and from the stop to the end.
+	firstDoubt    = 500 * time.Millisecond // doubled each time
+	doubtsToProof = 5
+
+	// The span of a service is from its start until it is ready, or so long where
+	// it has no way to say so; and from the stop to the end.
 	serviceStart = 250 * time.Millisecond
-	// Changes up to this age of a service are a sign only if there are many in a row.
-	serviceYouth     = 5 * time.Second
-	strikesOfYoung   = 12
+	serviceYouth = 5 * time.Second // up to that age a change may be its own
+
 	spansKept        = 32
 	consistentWithin = 250 * time.Millisecond
 )
@@ -55,7 +58,6 @@ func (s *span) overlaps(from, to time.Time) bool {
 // suspicion is what is held against a rule. It is a run of triggers of one kind.
 type suspicion struct {
 	strikes int           // runs in a row that were fed by the rule's own changes only
-	young   int           // the same, of a service that was just up
 	offset  time.Duration // in a circle of rules: how long after the other's start the changes came
 	waited  int           // doubts in a row in which nothing else changed
 	until   time.Time     // end of the doubt; zero: none
@@ -244,13 +246,21 @@ func (m *machine) doubtful(j *job) bool {
 	if l.strikes < strikesToDoubt {
 		return false
 	}
-	switch o, _ := m.origin(j); {
-	case o == foreign || o == neutral:
-		return false
-	case o == circled && l.strikes < strikesOfCircle:
+	if o, _ := m.origin(j); o == foreign || o == neutral || l.strikes < j.enough(o) {
 		return false
 	}
 	return l.held || l.until.IsZero() || m.now.Before(l.until)
+}
+
+// enough is how many runs in a row make the next one doubtful.
+func (j *job) enough(o origin) int {
+	switch {
+	case j.service():
+		return strikesOfService
+	case o == circled:
+		return strikesOfCircle
+	}
+	return strikesToDoubt
 }
 
 // wonder begins the wait of a doubtful rule, or ends all of them: it is proven
@@ -286,11 +296,7 @@ func (m *machine) weigh(j *job) {
 		}
 		l.offset = offset
 		l.strikes++
-	case young:
-		if l.young++; l.young > strikesOfYoung {
-			l.strikes++
-		}
-	case selfish:
+	case selfish, young:
 		l.strikes++
 	}
 	if doubted {

@@ -178,45 +178,55 @@ func TestSavesWhileDependantsRunAreNotDelayed(t *testing.T) {
 	})
 }
 
-func TestServiceThatWritesWhenItStartsIsHeld(t *testing.T) {
+// A service that writes what it watches, before or after it is ready, is held in
+// the end; it goes on running, and a save still restarts it.
+func TestServiceThatFeedsItselfIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, s := range []Rule{service("a"), {Name: "a", Kind: Service, Busy: Replace, AtStart: true}} {
-			b := newBench(t, map[string]script{"a": {ready: 100 * ms}}, s)
-			b.onStart("a", func(time.Time) {
-				time.Sleep(50 * ms)
-				b.wrote("app.db", "a")
-			})
-			b.do(Request{Verb: DoRestart, Rules: []string{"a"}})
-			b.until(time.Minute)
-			if n := b.count(EventLoop, "a"); n != 1 {
-				t.Errorf("got %d warnings, want 1; starts %v", n, b.starts("a"))
+		for _, after := range []time.Duration{50 * ms, 150 * ms, time.Second} {
+			for _, s := range []Rule{service("a"), {Name: "a", Kind: Service, Busy: Replace, AtStart: true}} {
+				b := newBench(t, map[string]script{"a": {ready: 100 * ms}}, s)
+				b.onStart("a", func(time.Time) {
+					time.Sleep(after)
+					b.wrote("app.db", "a")
+				})
+				b.do(Request{Verb: DoRestart, Rules: []string{"a"}})
+				b.until(5 * time.Minute)
+				if n := b.count(EventLoop, "a"); n != 1 {
+					t.Errorf("got %d warnings, want 1; starts %v", n, b.starts("a"))
+				}
+				b.wantState("a", Held)
+				if pid := b.do(Request{Verb: DoStatus}).Status.Rules[0].PID; pid == 0 {
+					t.Error("the service does not run while it is held")
+				}
+				n := len(b.starts("a"))
+				if n > strikesOfService+10 {
+					t.Errorf("got %d starts", n)
+				}
+				b.save("main.go", "a")
+				b.sleep(40 * ms)
+				if got := len(b.starts("a")); got != n+1 {
+					t.Errorf("got %d starts after a save, want %d", got, n+1)
+				}
+				b.end()
 			}
-			b.wantState("a", Held)
-			if pid := b.do(Request{Verb: DoStatus}).Status.Rules[0].PID; pid == 0 {
-				t.Error("the service does not run while it is held")
-			}
-			n := len(b.starts("a"))
-			b.save("main.go", "a")
-			b.sleep(40 * ms)
-			if got := len(b.starts("a")); got != n+1 {
-				t.Errorf("got %d starts after a save, want %d", got, n+1)
-			}
-			b.end()
 		}
 	})
 }
 
-func TestServiceThatWritesSomeTimeAfterItsStartIsHeld(t *testing.T) {
+// Whoever saves as soon as a server is up is not made to wait.
+func TestSavesRightAfterTheStartOfAServiceAreNotDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, map[string]script{"a": {ready: 100 * ms}}, service("a"))
-		b.onStart("a", func(time.Time) {
-			time.Sleep(time.Second)
-			b.wrote("app.db", "a")
-		})
-		b.do(Request{Verb: DoRestart, Rules: []string{"a"}})
-		b.until(2 * time.Minute)
-		if n := b.count(EventLoop, "a"); n != 1 {
-			t.Errorf("got %d warnings, want 1; starts %v", n, b.starts("a"))
+		b := newBench(t, map[string]script{"a": {ready: 20 * ms}}, service("a"))
+		var want []time.Duration
+		for i := range 50 {
+			at := time.Duration(i+1) * 25 * ms
+			want = append(want, at)
+			b.until(at)
+			b.save("x", "a")
+		}
+		b.sleep(time.Second)
+		if got := b.starts("a")[1:]; !slices.Equal(got, want) {
+			t.Errorf("got starts %v, want %v", got, want)
 		}
 		b.end()
 	})
