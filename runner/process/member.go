@@ -103,8 +103,8 @@ func (h *Host) onlyOne() (only *Tree) {
 	return only
 }
 
-// members lists the living processes of a run, the leader first: its descendants, the descendants of its orphans, and
-// whoever else is in its cgroup.
+// members lists the living processes of a run, the leader first: its descendants, the descendants of its orphans, whoever else
+// is in its cgroup, and who was one of them at the last look.
 func (h *Host) members(t *Tree) []Proc {
 	h.adopt()
 	var procs []Proc
@@ -119,6 +119,11 @@ func (h *Host) members(t *Tree) []Proc {
 	}
 	if t.cgroup != "" {
 		for _, pid := range h.cgroups.procs(t.cgroup) {
+			procs = h.walk(procs, seen, pid)
+		}
+	}
+	for pid, start := range t.known {
+		if p, ok := readProc(pid); ok && p.Start == start {
 			procs = h.walk(procs, seen, pid)
 		}
 	}
@@ -145,9 +150,11 @@ func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
 	return procs
 }
 
-// signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, and then
-// to those that are in no group or another. That order misses nobody who leaves the group meanwhile.
+// signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, then
+// one by one to those that are not in it, also if they left it a moment ago. The tree is looked at before, as it falls apart
+// under the signal.
 func (h *Host) signal(t *Tree, signals ...unix.Signal) {
+	h.remember(t)
 	if !t.reaped {
 		for _, sig := range signals {
 			unix.Kill(-t.pid, sig)
@@ -157,6 +164,18 @@ func (h *Host) signal(t *Tree, signals ...unix.Signal) {
 		if t.reaped || p.Group != t.pid {
 			h.send(p, signals...)
 		}
+	}
+}
+
+// remember takes the snapshot by which members are known later that have no other evidence. A cgroup knows better.
+func (h *Host) remember(t *Tree) {
+	if t.cgroup != "" {
+		return
+	}
+	procs := h.members(t)
+	t.known = make(map[int]uint64, len(procs))
+	for _, p := range procs {
+		t.known[p.PID] = p.Start
 	}
 }
 

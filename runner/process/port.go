@@ -2,7 +2,6 @@ package process
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
@@ -72,11 +71,22 @@ func heldBy(pid int, sockets map[string]netip.AddrPort) (links []string) {
 }
 
 // listening lists the TCP sockets in state LISTEN of the network namespace that pid is in; of ours if it is gone.
-func listening(pid int) (sockets []socket) {
+func listening(pid int) []socket {
+	if ourNetwork(pid) {
+		if sockets, err := diagnosed(); err == nil {
+			return sockets
+		}
+		pid = os.Getpid()
+	}
+	return tabled(pid)
+}
+
+// tabled is the slow way, for other namespaces and where netlink is forbidden.
+func tabled(pid int) (sockets []socket) {
 	for _, name := range [...]string{"net/tcp", "net/tcp6"} {
 		data, err := slurp(procPath(pid, name))
 		if err != nil {
-			data, _ = slurp("/proc/" + name)
+			continue // no such family
 		}
 		for line := range bytes.Lines(data) {
 			if s, ok := parseSocket(string(line)); ok {
@@ -96,10 +106,11 @@ func parseSocket(line string) (s socket, ok bool) {
 	host, port, _ := strings.Cut(f[1], ":")
 	n, err := strconv.ParseUint(port, 16, 16)
 	addr, ok := parseAddr(host)
-	if err != nil || !ok {
+	inode, err2 := strconv.ParseUint(f[9], 10, 32)
+	if err != nil || err2 != nil || !ok {
 		return s, false
 	}
-	return socket{link: fmt.Sprintf("socket:[%s]", f[9]), addr: netip.AddrPortFrom(addr, uint16(n))}, true
+	return socket{link: socketLink(uint32(inode)), addr: netip.AddrPortFrom(addr, uint16(n))}, true
 }
 
 // parseAddr decodes an address: hexadecimal words of 32 bits, each in the machine's byte order (little endian on all

@@ -81,6 +81,45 @@ func TestListeningHandedDown(t *testing.T) {
 	}
 }
 
+// Both ways to ask give the same.
+func TestSocketSources(t *testing.T) {
+	for _, c := range []struct{ network, address string }{{"tcp4", "127.0.0.1:0"}, {"tcp6", "[::1]:0"}, {"tcp", ":0"}} {
+		l, err := net.Listen(c.network, c.address)
+		if err != nil {
+			t.Logf("%s: %v", c.network, err)
+			continue
+		}
+		defer l.Close()
+		fast, err := diagnosed()
+		if err != nil {
+			t.Skipf("no netlink here: %v", err)
+		}
+		want := addrOf(t, l.Addr().String())
+		match := func(s socket) bool { return s.addr == want }
+		i, j := slices.IndexFunc(fast, match), slices.IndexFunc(tabled(os.Getpid()), match)
+		if i < 0 || j < 0 || fast[i] != tabled(os.Getpid())[j] {
+			t.Errorf("%v: got %v and %v", want, fast, tabled(os.Getpid()))
+		}
+	}
+}
+
+// A run in a network of its own.
+func TestListeningElsewhere(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for a network namespace")
+	}
+	h := newTestHost(t, Options{})
+	tree, out := output(t, h, Spec{Argv: append([]string{"unshare", "-n"}, self("listen", "tcp4", "0.0.0.0:0")...)})
+	line := out.next(t)
+	want, err := netip.ParseAddrPort(line)
+	if err != nil {
+		t.Skip(line)
+	}
+	if got := tree.Listening(); len(got) != 1 || got[0] != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestParseSocket(t *testing.T) {
 	for _, c := range []struct{ line, addr, link string }{
 		{"   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0", "127.0.0.1:8080", "socket:[4711]"},

@@ -22,7 +22,6 @@ func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
 
 // ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
 func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
-	h.remember(t)
 	h.signal(t, sig, unix.SIGCONT)
 	if t.phase != stopping || deadline.Before(t.deadline) {
 		t.deadline = deadline
@@ -33,7 +32,6 @@ func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
 // beginKill makes the rest of the run's life short. The group goes first, and mostly that was everybody: the whole of
 // cgroup.kill takes longer than the death of a group.
 func (h *Host) beginKill(t *Tree) {
-	h.remember(t)
 	t.phase = killing
 	t.deadline = time.Now().Add(stuckAfter)
 	t.look = time.Now().Add(sweepAgain) // somebody may be forked meanwhile
@@ -47,20 +45,6 @@ func (h *Host) killAll(t *Tree) {
 	}
 	h.signal(t, unix.SIGKILL)
 	t.look = time.Now().Add(sweepAgain)
-}
-
-// remember takes the snapshot by which members are known again that have no other evidence when they are orphaned. A
-// cgroup knows better.
-func (h *Host) remember(t *Tree) {
-	if t.cgroup != "" {
-		return
-	}
-	if t.known == nil {
-		t.known = map[int]uint64{}
-	}
-	for _, p := range h.members(t) {
-		t.known[p.PID] = p.Start
-	}
 }
 
 // beginClose kills what is left. Processes left on purpose are not.
