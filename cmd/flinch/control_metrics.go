@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,19 +14,21 @@ import (
 	"github.com/flinch-run/flinch/watch"
 )
 
-// figures are what flinch counts, as Prometheus text.
+// figures are what flinch counts, as Prometheus text. Only the history's goroutine
+// touches it.
 type figures struct {
 	set       *metrics.Set
 	changes   *metrics.Counter
 	batches   *metrics.Counter
-	startTime *buckets
+	startTime *histogram
+	runTimes  map[string]*histogram // by rule
 }
 
 func newFigures() *figures {
 	set := metrics.NewSet()
 	return &figures{
 		set: set, changes: set.NewCounter("flinch_changes_total"), batches: set.NewCounter("flinch_batches_total"),
-		startTime: newBuckets(set, "flinch_save_to_start_seconds", "", startBounds),
+		startTime: newHistogram(startBounds), runTimes: map[string]*histogram{},
 	}
 }
 
@@ -45,48 +49,63 @@ func (f *figures) event(e *runner.Event) {
 		f.startTime.observe(e.Time.Sub(e.Last))
 	case e.Kind == runner.EventOver:
 		f.set.GetOrCreateCounter(fmt.Sprintf("flinch_runs_total{rule=%q,result=%q}", e.Rule, e.Outcome)).Inc()
-		newBuckets(f.set, "flinch_run_seconds", fmt.Sprintf("rule=%q", e.Rule), runBounds).observe(e.Duration)
+		h := f.runTimes[e.Rule]
+		if h == nil {
+			h = newHistogram(runBounds)
+			f.runTimes[e.Rule] = h
+		}
+		h.observe(e.Duration)
 	case e.Kind == runner.EventSuppressed, e.Kind == runner.EventStale, e.Kind == runner.EventLoop:
 		f.set.GetOrCreateCounter(fmt.Sprintf("flinch_%s_total{rule=%q}", e.Kind, e.Rule)).Inc()
 	}
 }
 
-// buckets is a histogram with fixed bounds, as Prometheus has it: each bucket
-// counts what is at most its bound.
-type buckets struct {
-	bounds []float64
-	counts []*metrics.Counter // one more: +Inf
-	sum    *metrics.FloatCounter
-	count  *metrics.Counter
+// write writes all of it.
+func (f *figures) write(w io.Writer) {
+	f.set.WritePrometheus(w)
+	fmt.Fprintln(w, "# TYPE flinch_save_to_start_seconds histogram")
+	f.startTime.write(w, "flinch_save_to_start_seconds", "")
+	fmt.Fprintln(w, "# TYPE flinch_run_seconds histogram")
+	for _, rule := range slices.Sorted(maps.Keys(f.runTimes)) {
+		f.runTimes[rule].write(w, "flinch_run_seconds", fmt.Sprintf("rule=%q", rule))
+	}
 }
 
-// newBuckets returns the histogram of that name and label, made if need be.
-func newBuckets(set *metrics.Set, name, label string, bounds []float64) *buckets {
-	b := &buckets{bounds: bounds}
+// histogram counts with fixed bounds, the form that dashboards know; the
+// library's own has bounds of its choice.
+type histogram struct {
+	bounds []float64
+	counts []uint64 // of what is at most the bound, and not the one before; one more: above
+	sum    float64
+}
+
+func newHistogram(bounds []float64) *histogram {
+	return &histogram{bounds: bounds, counts: make([]uint64, len(bounds)+1)}
+}
+
+func (h *histogram) observe(d time.Duration) {
+	s := max(d, 0).Seconds()
+	i, _ := slices.BinarySearch(h.bounds, s)
+	h.counts[i]++
+	h.sum += s
+}
+
+// write writes the buckets in the order of their bounds, each with all below it.
+func (h *histogram) write(w io.Writer, name, label string) {
 	comma, all := "", ""
 	if label != "" {
 		comma, all = label+",", "{"+label+"}"
 	}
-	for _, bound := range bounds {
-		le := strconv.FormatFloat(bound, 'g', -1, 64)
-		b.counts = append(b.counts, set.GetOrCreateCounter(name+"_bucket{"+comma+`le="`+le+`"}`))
-	}
-	b.counts = append(b.counts, set.GetOrCreateCounter(name+"_bucket{"+comma+`le="+Inf"}`))
-	b.sum = set.GetOrCreateFloatCounter(name + "_sum" + all)
-	b.count = set.GetOrCreateCounter(name + "_count" + all)
-	return b
-}
-
-func (b *buckets) observe(d time.Duration) {
-	s := max(d, 0).Seconds()
-	for i, bound := range b.bounds {
-		if s <= bound {
-			b.counts[i].Inc()
+	total := uint64(0)
+	for i, n := range h.counts {
+		le := "+Inf"
+		if i < len(h.bounds) {
+			le = strconv.FormatFloat(h.bounds[i], 'g', -1, 64)
 		}
+		total += n
+		fmt.Fprintf(w, "%s_bucket{%sle=%q} %d\n", name, comma, le, total)
 	}
-	b.counts[len(b.bounds)].Inc()
-	b.sum.Add(s)
-	b.count.Inc()
+	fmt.Fprintf(w, "%s_sum%s %g\n%s_count%s %d\n", name, all, h.sum, name, all, total)
 }
 
 // writeGauges is the state of the watch and of the rules right now.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (s *session) control(ctx context.Context) {
 func (p *plan) covers() []string {
 	list := append([]string(nil), p.roots...)
 	if p.cfg.Path != "" {
-		list = append(list, filepath.Dir(p.cfg.Path))
+		list = append(list, filepath.Dir(p.configFile()))
 	}
 	return list
 }
@@ -67,7 +68,7 @@ func (b *backend) Status(ctx context.Context, rules []string) (*control.Status, 
 func (b *backend) wireStatus(st runner.Status) *control.Status {
 	p, stats := b.plan(), b.figures.get()
 	out := &control.Status{
-		Root: p.roots[0], PID: os.Getpid(), Backend: stats.Backend, Dirs: stats.Dirs, Ready: true, Config: p.cfg.Path,
+		Root: p.roots[0], PID: os.Getpid(), Backend: stats.Backend, Dirs: stats.Dirs, Ready: true, Config: p.configFile(),
 		Version: version(), Watches: stats.Watches, Polled: stats.Polled, Paused: st.Paused, Ending: st.Ending,
 		Batches: st.Waves, Rules: []control.RuleStatus{},
 	}
@@ -78,6 +79,18 @@ func (b *backend) wireStatus(st runner.Status) *control.Status {
 		out.Rules = append(out.Rules, wireRule(p, r))
 	}
 	return out
+}
+
+// configFile is the absolute path of the config; empty: there is none.
+func (p *plan) configFile() string {
+	if p.cfg.Path == "" {
+		return ""
+	}
+	abs, err := filepath.Abs(p.cfg.Path)
+	if err != nil {
+		return p.cfg.Path
+	}
+	return abs
 }
 
 // lastChanged is how many paths of a rule's last run its status names.
@@ -374,9 +387,13 @@ func (b *backend) Metrics(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return wireError(err)
 	}
-	b.history.m.figures.set.WritePrometheus(w)
-	writeGauges(w, b.figures.get(), reply.Status)
-	return nil
+	var text bytes.Buffer
+	if err := b.history.ask(ctx, func(m *memory) { m.figures.write(&text) }); err != nil {
+		return wireError(err)
+	}
+	writeGauges(&text, b.figures.get(), reply.Status)
+	_, err = text.WriteTo(w)
+	return err
 }
 
 // statsCache has the watcher's figures at hand: the watcher counts when it has

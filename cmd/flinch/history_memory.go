@@ -33,6 +33,7 @@ type memory struct {
 	followers map[*follower]struct{}
 	plan      *plan // of the last wave; nil: there was none yet
 	figures   *figures
+	own       []fs.FileInfo // files that flinch prints to
 }
 
 // pastRun is a run that is remembered, or lives.
@@ -70,9 +71,15 @@ type batchNote struct {
 }
 
 func newMemory(runs int) *memory {
-	return &memory{
+	m := &memory{
 		runsMax: runs, byID: map[runner.RunID]*pastRun{}, followers: map[*follower]struct{}{}, figures: newFigures(),
 	}
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		if info, err := f.Stat(); err == nil {
+			m.own = append(m.own, info)
+		}
+	}
+	return m
 }
 
 // take remembers one piece of news.
@@ -150,7 +157,7 @@ const strayGap = 250 * time.Millisecond
 
 // stray remembers a change that no rule wants.
 func (m *memory) stray(s stray) {
-	if s.unverified && !freshlyChanged(&s) {
+	if s.unverified && !m.freshlyChanged(&s) {
 		return
 	}
 	b := m.lastStrays()
@@ -184,11 +191,15 @@ func (m *memory) lastStrays() *pastBatch {
 }
 
 // freshlyChanged tells a file that has changed from one that was only looked at:
-// the watcher asks about both in the same way.
-func freshlyChanged(s *stray) bool {
+// the watcher asks about both in the same way. What flinch itself prints to is
+// never a change.
+func (m *memory) freshlyChanged(s *stray) bool {
 	const fresh = 3 * time.Second
 	info, err := os.Lstat(s.plan.abs(s.root, s.path))
 	if err != nil {
+		return false
+	}
+	if slices.ContainsFunc(m.own, func(own fs.FileInfo) bool { return os.SameFile(own, info) }) {
 		return false
 	}
 	s.op, s.typ = "write", typeName(info.Mode())
