@@ -203,7 +203,8 @@ func (a *arguments) collect() {
 		}
 		dir := folder(name)
 		used += a.cost(name, dir)
-		if full = used > a.room.total || a.scriptTooLong(dir); !full {
+		script := a.scriptLength(dir)
+		if full = used+script > a.room.total || script > a.room.one; !full {
 			a.take(name, dir)
 		}
 		if a.cmd.onlyFirst() && len(a.files) > 0 {
@@ -346,11 +347,11 @@ func (w word) has(k kind) bool {
 	return slices.ContainsFunc(w, func(p part) bool { return p.kind == k })
 }
 
-// scriptTooLong reports whether references to one more file and folder would
-// make the script longer than a string may be.
-func (a *arguments) scriptTooLong(dir string) bool {
+// scriptLength is how long the references to one more file and folder would make
+// the script; 0 where "$@" is all of them.
+func (a *arguments) scriptLength(dir string) int {
 	if a.cmd.Direct() || !a.numbered() {
-		return false
+		return 0
 	}
 	const reference = len(`"${1234567}" `)
 	n := len(a.cmd.Shell) + 1
@@ -365,7 +366,7 @@ func (a *arguments) scriptTooLong(dir string) bool {
 		case text:
 		}
 	}
-	return n > a.room.one
+	return n
 }
 
 // numbered reports whether two lists share the positional parameters, so that

@@ -131,8 +131,8 @@ func TestNamesAsAttacksOnTheShell(t *testing.T) {
 	}{
 		{"ARGS {files}", want},
 		{"true && ARGS {files}", want},
-		{"X=1; ARGS {files} | cat", want},
-		{`"$(printf ARGS)" {files}; :`, want},
+		{"Y=1; ARGS {files} | cat", want},
+		{`"$(printf %s ARGS)" {files}; :`, want},
 		{"x=$(ARGS {files} | tr '\\0' '\\1'); printf %s \"$x\" | tr '\\1' '\\0'", want},
 		{"(ARGS {files})", want},
 		{"{ ARGS {files}; }", want},
@@ -150,14 +150,15 @@ func TestNamesAsAttacksOnTheShell(t *testing.T) {
 		{"true && ARGS --x={file}", []string{"--x=" + want[0]}},
 		{"cat >/dev/null - {file} <<E && ARGS {files}\n$(touch x)\nE\n", want},
 	}
+	exe := "'" + show(t) + "'"
 	for _, sh := range []string{"sh", "bash"} {
 		for _, tt := range scripts {
-			c, err := command.Parse(strings.ReplaceAll(tt.in, "ARGS", self(t)), sh)
+			c, err := command.Parse(strings.ReplaceAll(tt.in, "ARGS", exe), sh)
 			if err != nil {
 				t.Fatalf("%q: %v", tt.in, err)
 			}
 			res := build(t, c, command.Request{Root: root, Changes: changes(attacks...), Env: []string{"PATH=" + os.Getenv("PATH")}})
-			if got := run(t, res, root, show+"="); !slices.Equal(got, tt.want) {
+			if got := slices.DeleteFunc(run(t, res, root), isX); !slices.Equal(got, tt.want) {
 				t.Errorf("%s %q:\ngot  %q\nwant %q", sh, tt.in, got, tt.want)
 			}
 			if _, err := os.Lstat(filepath.Join(root, "PWNED")); err == nil {
@@ -167,15 +168,17 @@ func TestNamesAsAttacksOnTheShell(t *testing.T) {
 	}
 }
 
+func isX(s string) bool { return s == "X=" }
+
 // The words arrive byte for byte in any script that is accepted.
 func FuzzPlaceholdersAgainstTheShell(f *testing.F) {
 	for _, name := range attacks {
-		f.Add("true && ARGS ", "; true", name)
+		f.Add(": ; ARGS ", "; :", name)
 	}
 	for _, s := range []string{`"a" `, `'a' `, "$(true) ", "x=${y} ", "( ARGS ", "set -e; ARGS ", "# x\nARGS ", `\`, "$'\\''", `"$(`, "case x in x) ARGS "} {
 		f.Add(s, "", "a b")
 	}
-	exe := self(f)
+	exe := show(f)
 	f.Fuzz(func(t *testing.T, before, after, name string) {
 		if name == "" || name == "." || name == ".." || len(name) > 200 || strings.ContainsAny(name, "/\x00") || !harmless(before+after) {
 			t.Skip()
@@ -193,7 +196,7 @@ func FuzzPlaceholdersAgainstTheShell(f *testing.F) {
 				t.Skip()
 			}
 			want := strings.ReplaceAll(strings.ReplaceAll(output(t, build(t, plain, command.Request{Root: root}), root), "W1", "./"+name), "W2", "./"+name)
-			if got := output(t, res, root); got != want && !strings.Contains(got, show) { // a listing of all variables has the script in it
+			if got := output(t, res, root); got != want && !strings.Contains(got, "PATH=") { // a listing of all variables has the script in it
 				t.Errorf("%s -c %q with %q:\ngot  %q\nwant %q", sh, script, name, got, want)
 			}
 		}
@@ -217,15 +220,15 @@ func output(t *testing.T, res *command.Result, dir string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), sh, res.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, []string{"PATH=/nowhere", show + "="}, time.Second
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, []string{"PATH=/nowhere"}, time.Second
 	out, _ := cmd.Output()
 	return string(out)
 }
 
 func TestArgumentLimit(t *testing.T) {
 	var names []string
-	for i := range 40_000 {
-		names = append(names, fmt.Sprintf("%s/%06d", strings.Repeat("d", 60+i%3), i))
+	for i := range 12_000 {
+		names = append(names, fmt.Sprintf("%s/%06d", strings.Repeat("d", 200+i%3), i))
 	}
 	root := tree(t, names...)
 	shells := []string{"true {files}", "true && true {files}", ": && true {files} {dirs}", "exec /bin/true {files} {dirs} --x={file}"}
@@ -233,7 +236,7 @@ func TestArgumentLimit(t *testing.T) {
 		c := parse(t, s)
 		env := []string{"BIG=" + strings.Repeat("x", 100_000)}
 		res := build(t, c, command.Request{Root: root, Changes: changes(names...), Env: env})
-		if !strings.HasSuffix(res.Note, "of 40000 files handed over, more do not fit into the arguments of one command; FLINCH_CHANGES_FILE names all") {
+		if !strings.HasSuffix(res.Note, "of 12000 files handed over, more do not fit into the arguments of one command; FLINCH_CHANGES_FILE names all") {
 			t.Errorf("%q: note %q", s, res.Note)
 		}
 		cmd := exec.Command(res.Argv[0], res.Argv[1:]...)

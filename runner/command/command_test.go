@@ -1,7 +1,6 @@
 package command_test
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,22 +12,15 @@ import (
 	"github.com/flinch-run/flinch/runner/command"
 )
 
-// show makes the test binary print its arguments and chosen variables, each
-// ended by a zero byte, in place of the tests.
-const show = "FLINCH_TEST_SHOW"
-
-func TestMain(m *testing.M) {
-	vars, ok := os.LookupEnv(show)
-	if !ok {
-		os.Exit(m.Run())
+// show makes a program that prints the variable X and its arguments, each ended by
+// a zero byte.
+func show(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "show args")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '%s\\0' \"X=$X\" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range strings.Fields(vars) {
-		v, set := os.LookupEnv(name)
-		fmt.Printf("%s=%s(%v)\x00", name, v, set)
-	}
-	for _, arg := range os.Args[1:] {
-		fmt.Printf("%s\x00", arg)
-	}
+	return path
 }
 
 // tree makes the files in a new folder and returns it.
@@ -66,10 +58,10 @@ func build(t testing.TB, c command.Command, req command.Request) *command.Result
 }
 
 // run executes a result and returns what it printed, cut at zero bytes.
-func run(t testing.TB, res *command.Result, dir string, env ...string) []string {
+func run(t testing.TB, res *command.Result, dir string) []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), res.Argv[0], res.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdin = dir, append(res.Env, env...), res.Stdin
+	cmd.Dir, cmd.Env, cmd.Stdin = dir, res.Env, res.Stdin
 	if res.Stdin == nil {
 		cmd.Stdin = nil
 	}
@@ -87,15 +79,6 @@ func fields(s string) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(s, "\x00"), "\x00")
-}
-
-func self(t testing.TB) string {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return exe
 }
 
 func parse(t testing.TB, s string) command.Command {
@@ -173,9 +156,9 @@ func FuzzPlainIsWhatTheShellReads(f *testing.F) {
 	for _, s := range []string{`a 'b c' "d"`, `X=1 a`, `''a`, `a=b c=d`, `a  b'c'"d"e`, `"a=b" c`, `a%b @x +y :z`, "é \u00a0 x", `x!y`, `a "b!c"`} {
 		f.Add(s)
 	}
-	exe := self(f)
+	exe := show(f)
 	f.Fuzz(func(t *testing.T, s string) {
-		s = "'" + exe + "' " + s
+		s = "X=x '" + exe + "' " + s
 		c, err := command.Parse(s, "")
 		if err != nil || !c.Direct() {
 			t.Skip()
@@ -185,12 +168,12 @@ func FuzzPlainIsWhatTheShellReads(f *testing.F) {
 		}
 		direct := build(t, c, command.Request{Root: "/"})
 		for _, sh := range []string{"sh", "bash"} {
-			out, err := exec.Command("env", show+"=X", sh, "-c", s).Output()
+			out, err := exec.Command(sh, "-c", s).Output()
 			if err != nil {
 				t.Fatalf("%s -c %q: %v", sh, s, err)
 			}
 			want := fields(string(out))
-			if got := run(t, direct, "", show+"=X"); !slices.Equal(got, want) {
+			if got := run(t, direct, ""); !slices.Equal(got, want) {
 				t.Errorf("%q: direct %q, %s %q", s, got, sh, want)
 			}
 		}
