@@ -3,10 +3,9 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,8 +23,11 @@ import (
 // spent by a test that fails.
 const patience = 30 * time.Second
 
-// flinchPath is the binary under test, built once by TestMain.
+// flinchPath is the binary under test: built once by TestMain, or the one that
+// binaryEnv names.
 var flinchPath string
+
+const binaryEnv = "FLINCH_E2E_BINARY"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(helperEnv) != "" {
@@ -35,6 +37,10 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) int {
+	waitMuch()
+	if flinchPath = os.Getenv(binaryEnv); flinchPath != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "flinch-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,6 +55,18 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// waitMuch lets more tests run at once than there are CPUs, unless -parallel says
+// how many: most of their time is waiting.
+func waitMuch() {
+	const atOnce = "8"
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", atOnce)
+	}
 }
 
 // lines collects what a process writes and wakes those who wait for a text.
@@ -75,12 +93,16 @@ func (l *lines) snapshot() (string, <-chan struct{}) {
 	return l.text.String(), l.more
 }
 
+// readFrom takes in what r has until its end.
+func (l *lines) readFrom(r io.Reader) (int64, error) { return io.Copy(l, r) }
+
 func (l *lines) String() string { text, _ := l.snapshot(); return text }
 
 // session is one flinch under test.
 type session struct {
 	t        *testing.T
 	dir      string
+	mark     string // in the environment of all its processes
 	cmd      *exec.Cmd
 	out, err *lines
 	done     chan struct{} // closed when flinch has ended
@@ -97,17 +119,31 @@ func start(t *testing.T, dir string, args ...string) *session {
 // launch runs flinch in dir and does not wait for anything.
 func launch(t *testing.T, dir string, args ...string) *session {
 	t.Helper()
-	s := &session{t: t, dir: dir, out: newLines(), err: newLines(), done: make(chan struct{})}
-	s.cmd = exec.Command(flinchPath, args...)
-	s.cmd.Dir = dir
+	s := prepare(t, dir, exec.Command(flinchPath, args...))
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.err
-	s.cmd.WaitDelay = time.Second
+	s.begin()
+	return s
+}
+
+// prepare makes a session of a command that is flinch or leads to it.
+func prepare(t *testing.T, dir string, cmd *exec.Cmd) *session {
+	t.Helper()
+	s := &session{t: t, dir: dir, cmd: cmd, out: newLines(), err: newLines(), done: make(chan struct{})}
+	s.mark = fmt.Sprintf("%d-%d", os.Getpid(), now())
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), helperEnv+"=1", markEnv+"="+s.mark)
+	cmd.WaitDelay = time.Second
+	return s
+}
+
+// begin starts the session's command; it is ended with the test.
+func (s *session) begin() {
+	s.t.Helper()
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	go func() { _ = s.cmd.Wait(); close(s.done) }()
-	t.Cleanup(s.cleanup)
-	return s
+	s.t.Cleanup(s.cleanup)
 }
 
 func (s *session) cleanup() {
@@ -122,10 +158,29 @@ func (s *session) cleanup() {
 			s.t.Errorf("flinch did not end within %v of SIGTERM", patience)
 		}
 	}
-	if s.t.Failed() {
-		s.t.Logf("flinch's stderr:\n%s", s.err)
-		s.t.Logf("flinch's stdout:\n%s", s.out)
+	s.endLeftovers()
+	if strings.Contains(s.err.String(), "DATA RACE") || strings.Contains(s.err.String(), "panic: ") {
+		s.t.Errorf("flinch is broken inside")
 	}
+	if s.t.Failed() {
+		s.t.Logf("flinch's stderr:\n%s", tail(s.err.String()))
+		s.t.Logf("flinch's stdout:\n%s", tail(s.out.String()))
+	}
+}
+
+// endLeftovers kills what a failed test has left, so that it disturbs no other.
+func (s *session) endLeftovers() {
+	for _, p := range marked(s.mark) {
+		if p.exe != flinchPath { // the guardian ends by itself
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// tail is the last part of a long text.
+func tail(text string) string {
+	const most = 8 << 10
+	return text[max(0, len(text)-most):]
 }
 
 // waitErr waits until flinch's own words hold text.
@@ -241,73 +296,27 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// helperEnv makes the test binary a helper command: what it does is its first word.
-const helperEnv = "FLINCH_E2E_HELPER"
-
-// stamp returns a command line that appends "START MONOTONIC-NS ARGS..." to log the moment it starts
-// and "END ..." after the given time.
-func stamp(t *testing.T, log string, runs time.Duration, args ...string) []string {
+// stamp returns a command line that logs the moment it starts (START) and,
+// after the given time, the one it ends (END).
+func stamp(t *testing.T, log string, runs time.Duration, opts ...string) []string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append([]string{"env", helperEnv + "=1", self, "stamp", log, runs.String()}, args...)
+	return self(t, "stamp", log, append([]string{"runs=" + runs.String()}, opts...)...)
 }
 
-func helper(args []string) int {
-	if len(args) < 3 || args[0] != "stamp" {
-		fmt.Fprintf(os.Stderr, "helper: unknown command %q\n", args)
-		return 2
-	}
-	runs, err := time.ParseDuration(args[2])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	appendLine(args[1], fmt.Sprintf("START %d %s", now(), strings.Join(args[3:], " ")))
-	time.Sleep(runs) // the work of a slow command
-	appendLine(args[1], fmt.Sprintf("END %d", now()))
-	return 0
-}
+// started are the monotonic times (ns) at which the logged command started.
+func started(t *testing.T, log string) []int64 { t.Helper(); return stamps(t, log, "START") }
 
-func appendLine(path, line string) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return
-	}
-	defer f.Close()
-	_, _ = io.WriteString(f, line+"\n")
-}
-
-// started are the monotonic times (ns) at which the stamped command started.
-func started(t *testing.T, log string) []int64 {
+func stamps(t *testing.T, log, kind string) (times []int64) {
 	t.Helper()
-	return stamps(t, log, "START")
-}
-
-func stamps(t *testing.T, log, kind string) []int64 {
-	t.Helper()
-	f, err := os.Open(log)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var times []int64
-	for scan := bufio.NewScanner(f); scan.Scan(); {
-		var what string
-		var at int64
-		if n, _ := fmt.Sscan(scan.Text(), &what, &at); n == 2 && what == kind {
-			times = append(times, at)
-		}
+	for _, e := range entries(log, kind) {
+		times = append(times, e.at)
 	}
 	slices.Sort(times)
 	return times
 }
+
+// settled returns when flinch has nothing more to do about what has happened so far.
+func (s *session) settled(text func() string) { s.t.Helper(); quiet(s.t, text) }
 
 // quiet returns once text has not grown for a while: nothing can announce
 // that no further run will come, so the absence is given this much time.

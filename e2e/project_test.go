@@ -112,6 +112,7 @@ ready = { http = "http://127.0.0.1:%d/" }
 
 // A Go module with a build, tests and a server that is edited while it is being asked.
 func TestGoProject(t *testing.T) {
+	t.Parallel()
 	needs(t, "go")
 	port := freePort(t)
 	dir := project(t, map[string]string{
@@ -169,6 +170,7 @@ http.createServer((req, res) => res.end(text)).listen(%d, '127.0.0.1');
 
 // A Node server without npm, restarted on each save.
 func TestNodeServer(t *testing.T) {
+	t.Parallel()
 	needs(t, "node")
 	port := freePort(t)
 	dir := project(t, map[string]string{
@@ -188,6 +190,7 @@ func TestNodeServer(t *testing.T) {
 
 // A Makefile that compiles: one run a save, and no run for what make itself writes.
 func TestMakefile(t *testing.T) {
+	t.Parallel()
 	needs(t, "make")
 	dir := project(t, map[string]string{
 		"Makefile": "out.txt: in.txt\n\ttr a-z A-Z < in.txt > out.txt\n\techo made >> made.log\n",
@@ -210,6 +213,7 @@ func TestMakefile(t *testing.T) {
 
 // A command that cannot be started is a failed run, not the end of flinch.
 func TestMissingCommand(t *testing.T) {
+	t.Parallel()
 	dir := project(t, map[string]string{"a.txt": ""})
 	s := start(t, dir, "--", "./not-there")
 	s.waitErr("not-there")
@@ -224,6 +228,7 @@ func TestMissingCommand(t *testing.T) {
 
 // kill -9 of flinch leaves nothing of a service behind.
 func TestKillLeavesNothing(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	needs(t, "node")
 	dir := project(t, map[string]string{"server.js": fmt.Sprintf(nodeServer, port), "text.js": "module.exports = 'up';\n"})
