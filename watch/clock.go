@@ -41,9 +41,9 @@ func (w *Watcher) later(at time.Time, n *node, m *marks) {
 	w.wake(at)
 }
 
-// soon postpones a look at a name, and all barriers with it. It happens once to a name.
+// soon postpones a look at a name, and all barriers with it. It happens a few times to a name at most.
 func (w *Watcher) soon(d time.Duration, p spot, k mark) {
-	k.again = true
+	k.again++
 	at := time.Now().Add(d)
 	marks := &marks{names: map[string]mark{p.name: k}}
 	w.postponed = append(w.postponed, postponed{at: at, node: p.node, marks: marks, vital: true})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,10 @@ import (
 // that takes it.
 type crawl struct {
 	*ground
-	full atomic.Bool // no more watches are to be had
+	full  atomic.Bool // no more watches are to be had
+	began int64       // ns: when the crawl began, less a tick
+	lazy  bool        // files past the first few thousand are only listed
+	seen  atomic.Int64
 
 	mu    sync.Mutex
 	more  sync.Cond
@@ -36,6 +40,7 @@ type ground struct {
 	*devices
 	prune, skip func(root int, path string) bool
 	follow      bool
+	since       int64    // ns: when the first crawl began, and a tick before
 	bases       []string // the path of each root, free of symbolic links; "" while it is gone
 }
 
@@ -58,6 +63,7 @@ type harvest struct {
 	nodes  []*node // to be entered into the index
 	again  []*node // vanished or changed under the crawl: look at their name again
 	links  []linkAt
+	unseen []*node // in which files were only listed
 	denied []*node
 	faults []fault
 }
@@ -75,11 +81,14 @@ type fault struct {
 // maxOpen bounds the descriptors that wait; beyond it children are opened by path again.
 const maxOpen = 128
 
+// lazyAfter is how many files the first crawl looks at; a small tree is known in whole when the watch stands.
+const lazyAfter = 5000
+
 // inline is how many directories are looked at before it pays to start workers.
 const inline = 24
 
 func newCrawl(g *ground) *crawl {
-	c := &crawl{ground: g}
+	c := &crawl{ground: g, began: time.Now().Add(-tickFine).UnixNano()}
 	c.more.L = &c.mu
 	return c
 }
@@ -256,6 +265,9 @@ func (c *crawl) watchNode(e *eye, h *harvest, n *node, fd int) error {
 		return err
 	}
 	n.ino, n.ctime, n.mode = e.st.Ino, nanos(e.st.Ctime), e.st.Mode
+	if n.ctime >= c.began {
+		n.ctime = 0 // a further change in this tick might not move it
+	}
 	dev := c.devices.of(e, fd)
 	n.dev = dev.index
 	if dev.never && n.up != nil || c.closes(n, fd) {
@@ -330,6 +342,9 @@ func (c *crawl) survey(e *eye, h *harvest, n *node, fd int) error {
 		s.prefix = n.path()
 	}
 	err := e.list(fd, s.see)
+	if s.later {
+		h.unseen = append(h.unseen, n)
+	}
 	slices.SortFunc(n.dirs, func(a, b *node) int { return strings.Compare(a.name, b.name) })
 	n.files = e.files()
 	return err
@@ -356,6 +371,7 @@ type surveyor struct {
 	fd      int
 	root    int
 	prefix  string
+	later   bool // there are files that were only listed
 }
 
 func (s *surveyor) see(d dirent) error {
@@ -382,6 +398,11 @@ func (s *surveyor) dir(d dirent) {
 
 func (s *surveyor) file(d dirent) error {
 	if s.skip != nil && s.skip(s.root, join(s.prefix, string(d.name))) {
+		return nil
+	}
+	if s.lazy && d.kind == unix.DT_REG && s.node.flags&polled == 0 && s.seen.Add(1) > lazyAfter {
+		s.later = true
+		s.eye.keep(d.name, entry{ino: d.ino, mode: unix.S_IFREG, flags: unseen})
 		return nil
 	}
 	if err := s.eye.statEntry(s.fd, d); err != nil {
@@ -445,6 +466,7 @@ func (h *harvest) add(other *harvest) {
 	h.nodes = append(h.nodes, other.nodes...)
 	h.again = append(h.again, other.again...)
 	h.links = append(h.links, other.links...)
+	h.unseen = append(h.unseen, other.unseen...)
 	h.denied = append(h.denied, other.denied...)
 	h.faults = append(h.faults, other.faults...)
 }

@@ -29,6 +29,14 @@ type device struct {
 // of is the device of an open directory whose stat is in e.
 func (d *devices) of(e *eye, fd int) device {
 	dev := unix.Mkdev(e.st.Dev_major, e.st.Dev_minor)
+	if e.met && e.last.dev == dev {
+		return e.last
+	}
+	e.last, e.met = d.find(e, fd, dev), true
+	return e.last
+}
+
+func (d *devices) find(e *eye, fd int, dev uint64) device {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if i, ok := d.byDev[dev]; ok {

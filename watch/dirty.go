@@ -27,7 +27,7 @@ type mark struct {
 	gone      bool // the last that was heard of it is that it went
 	recovered bool
 	quiet     bool
-	again     bool // looked at a second time
+	again     uint8 // how often the look was put off
 	at        time.Time
 }
 
@@ -105,7 +105,7 @@ func (k mark) merge(later mark) mark {
 	later.quiet = later.quiet && k.quiet
 	later.bits |= k.bits
 	later.recovered = (later.recovered || k.recovered) && later.bits == 0
-	later.again = later.again || k.again
+	later.again = max(later.again, k.again)
 	if k.at.After(later.at) {
 		later.at = k.at
 	}

@@ -57,9 +57,8 @@ type eye struct {
 	buf  []byte
 	name []byte
 
-	rawDev uint64 // the device last seen, and its place in the table
-	dev    uint16
-	known  bool
+	last device // the device last met
+	met  bool
 
 	arena []byte // names of the directory that is being listed
 	found []raw

@@ -37,6 +37,9 @@ func (w *Watcher) lookFile(p spot, k mark) {
 	}
 }
 
+// maxPutOff bounds how often a young file is put off: it may be written to all the time.
+const maxPutOff = 3
+
 // tooYoung puts off what only polling tells of, while a further write might not move the times.
 func (w *Watcher) tooYoung(p spot, i int, known bool, x *entry, k mark) bool {
 	if k.bits != 0 || p.node.flags&polled == 0 {
@@ -49,7 +52,7 @@ func (w *Watcher) tooYoung(p spot, i int, known bool, x *entry, k mark) bool {
 	if known && x.equal(&p.node.files.list[i]) {
 		return false
 	}
-	if k.again {
+	if k.again >= maxPutOff {
 		x.flags |= racy // it is written to all the time; the last of it must not be missed
 		return false
 	}
@@ -132,6 +135,9 @@ func (w *Watcher) told(p spot, c Change, was, x *entry, k mark) {
 func (w *Watcher) opOf(was, x *entry, k mark) Op {
 	started := k.open && was.flags&writing == 0 && typeOf(x.mode) == File && x.flags&linked == 0
 	ended := k.closed && was.flags&writing != 0
+	if was.flags&unseen != 0 {
+		was = w.guess(was, x)
+	}
 	switch {
 	case was.flags&hushed != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0:
 		return Create
@@ -153,7 +159,7 @@ func (w *Watcher) opOf(was, x *entry, k mark) Op {
 
 // goesSoon is for kernels before 5.17, which told of a removal a moment before the name was gone.
 func (w *Watcher) goesSoon(p spot, old, x *entry, k mark) bool {
-	if !k.gone || k.again || k.bits&inotify.Delete == 0 || old.ino != x.ino {
+	if !k.gone || k.again > 0 || k.bits&inotify.Delete == 0 || old.ino != x.ino {
 		return false
 	}
 	w.soon(5*time.Millisecond, p, k)

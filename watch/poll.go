@@ -20,6 +20,7 @@ const (
 	pollTired   = time.Hour   // after so long without a change
 	pollSlow    = 10          // it is so many times slower
 	pollHot     = time.Minute // how long a directory is looked at more often
+	barrierPoll = 50 * time.Millisecond
 )
 
 func (w *Watcher) shortest() time.Duration {

@@ -77,7 +77,7 @@ func TestBehindTheKernelsBack(t *testing.T) {
 // TestPollCost: polling keeps to its part of one CPU.
 func TestPollCost(t *testing.T) {
 	p := watchAfter(t, "i=0; while [ $i -lt 300 ]; do mkdir r/$i; echo >r/$i/f; i=$((i+1)); done", func(o *Options) {
-		o.Backend, o.Poll = "poll", time.Millisecond
+		o.Backend, o.Poll = "poll", 10*time.Millisecond
 	})
 	p.sh("sleep 0.1")
 	before := cpuTime(t)

@@ -358,9 +358,6 @@ func (v *follower) stat(path string, typ Type) string {
 
 // check waits for quiet and compares the disk with what was reported and with the tree.
 func (v *follower) check(when string) {
-	if v.s.poll {
-		v.quietPoll()
-	}
 	v.sync(when)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -410,9 +407,6 @@ func (v *follower) tree() map[string]seen {
 	})
 	return tree
 }
-
-// quietPoll waits until the polls have seen all there is: a young file is put off for a tick.
-func (v *follower) quietPoll() { time.Sleep(60 * time.Millisecond) }
 
 func (v *follower) disk() map[string]seen {
 	disk := make(map[string]seen)

@@ -245,10 +245,28 @@ func (w *Watcher) barrier(then func()) {
 			b.id, b.read = int32(wd), false
 		}
 	}
-	if b.read { // nothing tells: compare everything
-		w.everything(func(m *marks) { m.list = true })
-	}
+	w.pollFor(b)
 	w.waits = append(w.waits, b)
+}
+
+// pollFor looks at what does not tell, as far as it may take part in a barrier: where a look at all is dear, only at what has
+// changed lately.
+func (w *Watcher) pollFor(b barrier) {
+	for _, r := range w.roots {
+		r.stale = r.stale || r.blind || b.read
+	}
+	switch {
+	case b.read && !w.silent: // the kernel refused
+		w.everything(func(m *marks) { m.list = true })
+	case w.poll.took > barrierPoll:
+		w.markHot()
+	default:
+		for _, r := range w.roots {
+			if r.top != nil && (w.silent || !w.poll.next.IsZero()) {
+				w.markPolled(r.top)
+			}
+		}
+	}
 }
 
 // wakeReader ends a storm's pause.

@@ -546,6 +546,7 @@ func (w *Watcher) grow(c *node, fd int, k mark) {
 		c.flags |= quiet
 	}
 	crawl := newCrawl(&w.ground)
+	crawl.lazy = w.mute
 	crawl.stack = append(crawl.stack, visit{node: c, fd: fd})
 	w.harvest(crawl)
 	w.heat(c)
@@ -574,6 +575,7 @@ func (w *Watcher) harvest(c *crawl) {
 		w.link(l.node, l.name)
 	}
 	w.faulty(h.faults)
+	w.unseen = append(w.unseen, h.unseen...)
 }
 
 // enter puts a node into the index. A directory that is known elsewhere has moved, or is seen in two

@@ -56,13 +56,33 @@ func (r *rescan) worker() {
 }
 
 func (r *rescan) one(e *eye, s *survey) {
-	fd, err := r.pin(e, s.node)
+	fd, err := r.openNode(e, s.node)
 	if err != nil {
 		s.err = err
 		return
 	}
+	defer e.close(fd)
+	if s.err = r.state(e, s, fd); s.err != nil {
+		return
+	}
+	// An inode that is used again has a new time of change: the one that has not changed is the one that it was.
+	n := s.node
+	if s.ino != n.ino || s.dev != n.dev || s.ctime != n.ctime || n.id <= 0 {
+		if s.err = r.prove(e, n, fd); s.err != nil {
+			return
+		}
+	}
 	r.compare(e, s, fd)
-	_ = e.close(fd)
+}
+
+// state takes down what an open directory is like.
+func (r *rescan) state(e *eye, s *survey, fd int) error {
+	if err := e.self(fd); err != nil {
+		return err
+	}
+	s.ctime, s.ino, s.mode = nanos(e.st.Ctime), e.st.Ino, e.st.Mode
+	s.dev = r.of(e, fd).index
+	return nil
 }
 
 // errStale says that the directory at a node's place is not the node's.
@@ -145,11 +165,6 @@ func (e *eye) openPath(path string, follow bool) (int, error) {
 
 // compare lists an open directory and names what differs from what is remembered.
 func (r *rescan) compare(e *eye, s *survey, fd int) {
-	if s.err = e.self(fd); s.err != nil {
-		return
-	}
-	s.ctime, s.ino, s.mode = nanos(e.st.Ctime), e.st.Ino, e.st.Mode
-	s.dev = r.of(e, fd).index
 	l := lister{rescan: r, eye: e, survey: s, fd: fd}
 	top, _ := s.node.top()
 	l.root = int(top.root)
@@ -263,6 +278,9 @@ func (l *lister) file(d dirent) error {
 
 func (l *lister) differs(old *entry) bool {
 	x := l.eye.entry()
+	if old.flags&unseen != 0 {
+		return x.ino != old.ino || typeOf(x.mode) != typeOf(old.mode) || x.ctime >= l.since
+	}
 	return !x.equal(old) || old.flags&racy != 0
 }
 
@@ -273,10 +291,15 @@ func (x *entry) equal(old *entry) bool {
 // tick is how far apart two writes must be for their times to differ for sure.
 func (d device) tick() int64 {
 	if d.fine {
-		return int64(20 * time.Millisecond)
+		return int64(tickFine)
 	}
-	return int64(2 * time.Second)
+	return int64(tickCoarse)
 }
+
+const (
+	tickFine   = 20 * time.Millisecond
+	tickCoarse = 2 * time.Second
+)
 
 // join puts a relative path and a name together.
 func join(prefix, name string) string {

@@ -56,6 +56,7 @@ const (
 	linked                         // has more names than this one
 	racy                           // changed so shortly before the look that a further change could not be told apart
 	hushed                         // as quiet
+	unseen                         // only inode and type are known, from the listing
 )
 
 // files is a directory's entries sorted by name, over one string that holds all names.

@@ -65,6 +65,8 @@ type Watcher struct {
 	roots      []*root
 	anchors    map[int32][]anchor
 	hard       hardLinks
+	unseen     []*node       // directories with files that were only listed
+	free       chan struct{} // closed: taken when there is nothing else to do
 	mounted    mountTable
 	set        Set
 	marks      []Mark // reached, to be handed over
@@ -98,10 +100,11 @@ func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscall
 		calls: make(chan func()), turn: make(chan struct{}), out: make(chan Batch),
 		asked: wishlist{wake: make(chan struct{}, 1)},
 		dirty: make(dirt), parked: make(dirt), anchors: make(map[int32][]anchor),
-		mute: true, now: time.Now(),
+		mute: true, now: time.Now(), free: make(chan struct{}),
 	}
+	close(w.free)
 	w.ground = ground{kernel: k, devices: &devices{}, prune: opts.Prune, skip: opts.Skip, follow: opts.Follow,
-		bases: make([]string, len(roots))}
+		bases: make([]string, len(roots)), since: w.now.Add(-tickFine).UnixNano()}
 	if err := w.choose(sys); err != nil {
 		return nil, err
 	}
@@ -317,6 +320,10 @@ func (w *Watcher) wait() bool {
 		turn = w.turn
 	}
 	w.resume()
+	var free <-chan struct{}
+	if len(w.unseen) > 0 && !w.mute {
+		free = w.free
+	}
 	select {
 	case <-w.stop:
 		return false
@@ -329,6 +336,8 @@ func (w *Watcher) wait() bool {
 		w.grant(w.asked.take())
 	case f := <-w.calls:
 		f()
+	case <-free:
+		w.fill()
 	case <-w.clock.mounts:
 		w.now = time.Now()
 		w.mountsChanged()
