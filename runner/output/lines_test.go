@@ -121,6 +121,30 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
+// Marks vanish from what was read, wherever they and the reads are cut.
+func FuzzBarrier(f *testing.F) {
+	f.Add("a", "b", uint64(1))
+	f.Add("\x00flinch:", "\x00", uint64(2))
+	f.Add("\x00flin", "ch:\x00\x00flinch:m\x00", uint64(3))
+	f.Fuzz(func(t *testing.T, before, after string, seed uint64) {
+		b := barrier{mark: []byte("\x00flinch:MARK\x00"), out: 1}
+		if strings.Contains(before+after, "MARK") {
+			t.Skip() // nobody can know what it is
+		}
+		var got []byte
+		rng := rand.New(rand.NewPCG(seed, 0))
+		for rest := []byte(before + string(b.mark) + after); len(rest) > 0; {
+			n := 1 + rng.IntN(len(rest))
+			got = append(got, b.filter(bytes.Clone(rest[:n]))...)
+			rest = rest[n:]
+		}
+		got = append(got, b.hold...)
+		if string(got) != before+after || b.up() {
+			t.Errorf("got %q, want %q; still up: %v", got, before+after, b.up())
+		}
+	})
+}
+
 func BenchmarkLines(b *testing.B) {
 	block := bytes.Repeat([]byte("2026-11-21T15:58:26Z \x1b[32mINFO\x1b[39m request served path=/index.html status=200 ms=12\n"), 700)
 	a := assembler{prefix: []byte("\x1b[36mapp |\x1b[0m "), color: true, emit: func(piece) {}}

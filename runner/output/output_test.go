@@ -24,6 +24,32 @@ import (
 // patience is how long a test waits for what has to happen.
 const patience = 20 * time.Second
 
+// printing makes the test binary print to its standard output until nobody reads,
+// and then end with status 7.
+const printing = "FLINCH_TEST_PRINT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(printing) == "" {
+		os.Exit(m.Run())
+	}
+	gone := make(chan error, 1)
+	p := output.New(output.Options{Stdout: os.Stdout, Stderr: os.Stderr, Gone: func(err error) { gone <- err }})
+	s, err := p.Open(output.StreamOptions{Name: "a", Mode: output.Pipe})
+	if err != nil {
+		os.Exit(1)
+	}
+	go func() {
+		for err == nil {
+			_, err = io.WriteString(s.Stdout, "a line\n")
+		}
+	}()
+	<-gone
+	<-s.Close()
+	fmt.Fprintln(p.Log(), "clean end")
+	p.Close(patience)
+	os.Exit(7)
+}
+
 // sink is where a printer prints to in a test.
 type sink struct {
 	mu  sync.Mutex
@@ -409,6 +435,30 @@ func TestReaderHasGone(t *testing.T) {
 		if len(gone) > 0 {
 			t.Error("it was told twice")
 		}
+	}
+}
+
+// As in `flinch | head -1`: on standard output itself the signal SIGPIPE must not
+// be the end.
+func TestReaderOfStandardOutputHasGone(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := makePipe(t)
+	var stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), printing+"=1"), w, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+		t.Error(err)
+	}
+	r.Close()
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 7 || stderr.String() != "clean end\n" {
+		t.Errorf("%v, %q", cmd.ProcessState, stderr.String())
 	}
 }
 
