@@ -658,3 +658,51 @@ func BenchmarkPrefix(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// What Drain costs at the end of a run.
+func BenchmarkDrain(b *testing.B) {
+	for name, mode := range map[string]output.Mode{"pipe": output.Pipe, "pty": output.PTY} {
+		b.Run(name, func(b *testing.B) {
+			null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer null.Close()
+			p := output.New(output.Options{Stdout: null, Stderr: null})
+			s, err := p.Open(output.StreamOptions{Name: "a", Mode: mode})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				io.WriteString(s.Stdout, "the last line\n")
+				<-s.Drain()
+			}
+			s.Started()
+			<-s.Close()
+			if err := p.Close(patience); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// What the output of one run costs: two pipes, or a pseudo-terminal, and back.
+func BenchmarkOpenClose(b *testing.B) {
+	for name, mode := range map[string]output.Mode{"pipe": output.Pipe, "pty": output.PTY} {
+		b.Run(name, func(b *testing.B) {
+			p := output.New(output.Options{Stdout: os.Stdout, Stderr: os.Stderr})
+			b.ReportAllocs()
+			for b.Loop() {
+				s, err := p.Open(output.StreamOptions{Name: "a", Mode: mode, Prefix: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Started()
+				<-s.Close()
+			}
+			if err := p.Close(patience); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
