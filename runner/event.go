@@ -58,6 +58,8 @@ const (
 	EventNote
 	// EventQuitting: everything is being stopped.
 	EventQuitting
+	// EventState: after all that happened at this moment, the rule's State is another than before.
+	EventState
 )
 
 var eventNames = [...]string{
@@ -67,6 +69,7 @@ var eventNames = [...]string{
 	EventBackoff: "backoff", EventHeld: "held", EventLoop: "loop", EventBlocked: "blocked",
 	EventUnblocked: "unblocked", EventPaused: "paused", EventResumed: "resumed", EventStopped: "stopped",
 	EventAdded: "added", EventReplaced: "replaced", EventRemoved: "removed", EventNote: "note", EventQuitting: "quitting",
+	EventState: "state",
 }
 
 func (k EventKind) String() string { return eventNames[k] }
@@ -75,7 +78,7 @@ func (k EventKind) String() string { return eventNames[k] }
 type Outcome uint8
 
 const (
-	Succeeded  Outcome = iota // exit status 0, or a service that was stopped while it was up
+	Succeeded  Outcome = iota // exit status 0
 	Failed                    // another status, a signal, a time-out, or it could not be started
 	Superseded                // stopped for a newer run: no failure
 	Halted                    // stopped because somebody said so, or flinch ends
@@ -92,7 +95,7 @@ type Event struct {
 	Kind  EventKind
 	Time  time.Time
 	Rule  string
-	State State // of the rule, after it
+	State State // of the rule when it happened; EventState tells of the next
 
 	Run     RunID // 0: not about a run
 	PID     int

@@ -20,6 +20,7 @@ const (
 	strikesToDoubt   = 3
 	strikesOfCircle  = 6 // other rules ran: users save while the tests run
 	strikesOfService = 100
+	strikesOfYoung   = 1000 // of a service that was already up
 
 	firstDoubt    = 500 * time.Millisecond // doubled each time
 	doubtsToProof = 5
@@ -255,6 +256,8 @@ func (m *machine) doubtful(j *job) bool {
 // enough is how many runs in a row make the next one doubtful.
 func (j *job) enough(o origin) int {
 	switch {
+	case o == young:
+		return strikesOfYoung
 	case j.service():
 		return strikesOfService
 	case o == circled:
@@ -315,7 +318,7 @@ func consistent(a, b time.Duration) bool {
 func (m *machine) holdLoop(j *job) {
 	j.loop.held = true
 	e := m.event(EventLoop, j)
-	e.Changes, e.Batch = j.dirt.changes, j.dirt.last
+	e.Changes, e.Batch = j.dirt.snapshot(), j.dirt.last
 	e.Rules = m.accomplices(j)
 	e.Ignore = ignoreLine(paths(j.dirt.changes))
 	e.Why = fmt.Sprintf("%s is run again and again by files that change while it runs", j.rule.Name)

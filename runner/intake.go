@@ -2,12 +2,6 @@ package runner
 
 import "slices"
 
-// begin0 is the first turn: the rules come to life.
-func (m *machine) begin0(rules []Rule) {
-	m.setRules(rules)
-	m.advance()
-}
-
 // wave takes the triggers of one moment. All rules are told before any starts.
 func (m *machine) wave(w Wave) {
 	m.batch++
@@ -24,13 +18,9 @@ func (m *machine) wave(w Wave) {
 // take tells a rule of its changes, but for those that are none.
 func (m *machine) take(j *job, t Trigger) {
 	var same, all dirt
-	mine := m.ownSpans(j, t.First, t.Last)
-	for _, c := range t.Changes {
-		if c.Same && j.ignoresSame(c, mine) {
-			same.put(c)
-			continue
-		}
-		all.put(c)
+	all.putAll(t.Changes)
+	if slices.ContainsFunc(t.Changes, func(c Change) bool { return c.Same }) {
+		same, all = m.sift(j, all)
 	}
 	if len(same.changes) > 0 {
 		same.reasons = same.reasons.with(ReasonChange)
@@ -43,6 +33,77 @@ func (m *machine) take(j *job, t Trigger) {
 	all.reasons = all.reasons.with(ReasonChange)
 	all.first, all.last = m.inherited(j, &all), m.batch
 	m.soil(j, all)
+}
+
+// sift parts the changes that left the bytes as they were, where those do not
+// count, from the others.
+func (m *machine) sift(j *job, d dirt) (same, all dirt) {
+	mine := m.ownSpans(j, d.from, d.to)
+	for _, c := range d.changes {
+		if c.Same && j.ignoresSame(c, mine) {
+			same.put(c)
+		} else {
+			all.put(c)
+		}
+	}
+	return same, all
+}
+
+// soil tells a rule to do something.
+func (m *machine) soil(j *job, d dirt) {
+	if why := m.deaf(j, &d); why != "" {
+		m.suppressed(j, &d, why)
+		return
+	}
+	d.since = m.now
+	if d.asked {
+		j.halted = false
+	}
+	j.dirt.add(d)
+	e := m.event(EventTriggered, j)
+	e.Reason, e.Changes, e.Causes, e.Batch = d.reasons.strongest(), d.changes, d.causes, d.last
+	e.First, e.Last = d.from, d.to
+	m.emit(e)
+	if d.forced {
+		m.step(j, forced)
+		return
+	}
+	m.step(j, triggered)
+}
+
+// deaf says why the rule does not listen; empty: it does.
+func (m *machine) deaf(j *job, d *dirt) string {
+	switch {
+	case m.quitting:
+		return "flinch ends"
+	case j.removed:
+		return "the rule is not in the config any more"
+	case j.halted && !d.asked:
+		return "the rule is stopped"
+	case d.startup && d.reasons.only(ReasonNeed) && !j.rule.AtStart && !m.opt.Once:
+		return "the rule does not run at the start"
+	}
+	return ""
+}
+
+func (m *machine) suppressed(j *job, d *dirt, why string) {
+	e := m.event(EventSuppressed, j)
+	e.Reason, e.Changes, e.Causes, e.Batch, e.Why = d.reasons.strongest(), d.changes, d.causes, d.last, why
+	e.First, e.Last = d.from, d.to
+	m.emit(e)
+}
+
+// goStale drops the trigger of a rule that is busy and skips.
+func (m *machine) goStale(j *job) {
+	d := j.dirt
+	j.dirt = dirt{}
+	if j.stale.n == 0 {
+		j.stale.since = m.now
+	}
+	j.stale.n += max(1, len(d.changes))
+	e := m.event(EventStale, j)
+	e.Reason, e.Changes, e.Batch, e.Why = d.reasons.strongest(), d.changes, d.last, "busy"
+	m.emit(e)
 }
 
 // ignoresSame tells whether a change that left the bytes as they were is none
@@ -72,39 +133,3 @@ func (m *machine) inherited(j *job, d *dirt) uint64 {
 	}
 	return first
 }
-
-// end is the polite end: said again, it changes nothing.
-func (m *machine) end() {
-	if !m.quitting {
-		m.quit()
-	}
-}
-
-// next tells whether there is another turn to come.
-func (m *machine) next() bool {
-	if m.opt.Once && !m.quitting && m.settled() {
-		m.keepResult()
-		m.quit()
-		m.advance()
-	}
-	return !m.done()
-}
-
-// settled tells whether each rule has had its run.
-func (m *machine) settled() bool {
-	for _, j := range m.order {
-		if m.concerned(j, m.batch) || len(j.marks) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// keepResult notes what the rules came to.
-func (m *machine) keepResult() {
-	if m.kept == nil {
-		m.kept = m.status().Rules
-	}
-}
-
-func (m *machine) result() Result { return Result{Rules: m.kept} }

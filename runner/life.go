@@ -27,6 +27,7 @@ type life struct {
 	built  *command.Result
 	probe  *ready.Probe // nil: none
 	stream *output.Stream
+	mode   output.Mode
 	extra  []*os.File // listening sockets
 	handed []string   // where they listen
 	box    *inbox[process.Event]
@@ -95,7 +96,7 @@ func (r *life) prepare() (process.Spec, error) {
 		Stdin: r.built.Stdin, Stdout: r.stream.Stdout, Stderr: r.stream.Stderr,
 		Leftovers: [...]process.Leftovers{KillLeftovers: process.LeaveNone, SessionLeftovers: process.LeaveDaemons, KeepLeftovers: process.LeaveAll}[r.rule.Leftovers],
 	}
-	spec.Terminal = r.streamMode() == output.PTY
+	spec.Terminal = r.mode == output.PTY
 	if r.rule.Input == InputTerminal {
 		spec.Stdin, spec.Foreground, spec.Terminal = os.Stdin, true, false
 	}
@@ -182,8 +183,6 @@ func (r *life) openProbe() ([]string, error) {
 	return r.probe.Env(), nil
 }
 
-func (r *life) streamMode() output.Mode { return r.streamOptions().Mode }
-
 // streamOptions are the caller's, but for what the rule itself needs.
 func (r *life) streamOptions() output.StreamOptions {
 	opt := output.StreamOptions{Mode: output.Pipe, Prefix: true}
@@ -207,6 +206,7 @@ func (r *life) streamOptions() output.StreamOptions {
 
 func (r *life) openStream() error {
 	opt := r.streamOptions()
+	r.mode = opt.Mode
 	file, err := r.p.file(r.rule)
 	if err != nil {
 		return err

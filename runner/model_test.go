@@ -604,3 +604,50 @@ func (s *sim) checkRest(seed uint64) (rest bool) {
 	}
 	return rest
 }
+
+// A wave of a large checkout for many rules, and a status in the middle of it.
+func BenchmarkWave(b *testing.B) {
+	for _, size := range []struct{ rules, changes int }{{1, 20000}, {50, 20000}, {100, 1}} {
+		b.Run(fmt.Sprintf("%d-rules-%d-changes", size.rules, size.changes), func(b *testing.B) {
+			m := newMachine(Options{Jobs: 2, Host: silent{}, Events: func(Event) {}})
+			m.now = time.Now()
+			var rules []Rule
+			w := Wave{}
+			for i := range size.rules {
+				rules = append(rules, Rule{Name: fmt.Sprint("r", i), AtStart: true, Watches: true})
+			}
+			changes := make([]Change, size.changes)
+			for i := range changes {
+				changes[i] = Change{Path: fmt.Sprintf("src/dir%d/file%d.go", i/20, i), Op: "write", Type: "file", Time: m.now.Add(time.Second)}
+			}
+			m.setRules(rules)
+			m.advance()
+			for _, r := range rules {
+				w.Triggers = append(w.Triggers, Trigger{Rule: r.Name, Changes: changes})
+			}
+			for b.Loop() {
+				m.wave(w)
+				m.advance()
+				m.status()
+				for _, j := range m.order {
+					j.dirt = dirt{}
+				}
+			}
+		})
+	}
+}
+
+// silent is a Host that does nothing.
+type silent struct{}
+
+func (silent) Launch(Launch)                             {}
+func (silent) Cancel(RunID)                              {}
+func (silent) Signal(RunID, syscall.Signal)              {}
+func (silent) Stop(RunID, syscall.Signal, time.Duration) {}
+func (silent) Kill(RunID)                                {}
+func (silent) List(string, uint64)                       {}
+func (silent) Configure([]*Rule)                         {}
+func (silent) Suspend()                                  {}
+func (silent) Resume()                                   {}
+func (silent) Reports() <-chan Report                    { return nil }
+func (silent) Close() error                              { return nil }

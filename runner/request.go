@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Verb is what a [Request] asks for.
@@ -37,14 +38,17 @@ const (
 	DoSuspend
 	// DoContinue: undo DoSuspend.
 	DoContinue
+	// DoSignal: send Signal to what runs of Rules; none: of the rule that has the terminal.
+	DoSignal
 )
 
 // Request asks a [Runner] for something.
 type Request struct {
 	Verb    Verb
 	Rules   []string
-	Changes []Change // of DoTrigger
-	Set     []Rule   // of DoSetRules
+	Changes []Change       // of DoTrigger
+	Set     []Rule         // of DoSetRules
+	Signal  syscall.Signal // of DoSignal
 }
 
 // Reply is the answer to a [Request].
@@ -115,6 +119,8 @@ func (m *machine) command(req Request, rules []*job) {
 		m.quitNow()
 	case DoContinue:
 		m.thaw()
+	case DoSignal:
+		m.sendSignal(rules, req.Signal)
 	case DoStatus, DoWait, DoSuspend:
 	}
 }
@@ -202,6 +208,21 @@ func (m *machine) pause(rules []*job, on bool) {
 		}
 		j.paused = on
 		m.emit(m.event(kind, j))
+	}
+}
+
+func (m *machine) sendSignal(rules []*job, sig syscall.Signal) {
+	for _, j := range m.order {
+		if len(rules) == 0 && j.rule.Input != InputTerminal || len(rules) > 0 && !slices.Contains(rules, j) {
+			continue
+		}
+		for _, r := range j.rounds() {
+			for _, x := range r.runs {
+				if !x.over && x.pid != 0 {
+					m.host.Signal(x.id, sig)
+				}
+			}
+		}
 	}
 }
 

@@ -82,7 +82,8 @@ func (r *Runner) Run(ctx context.Context, waves <-chan Wave) Result {
 	defer close(r.closed)
 	l := loopOf(r, ctx, waves)
 	defer l.timer.Stop()
-	l.m.begin0(r.opt.Rules)
+	l.m.setRules(r.opt.Rules)
+	l.m.advance()
 	for l.m.next() {
 		l.turn()
 	}
@@ -118,7 +119,7 @@ func (r *Runner) Do(ctx context.Context, req Request) (Reply, error) {
 	}
 }
 
-// loop is the one place where a Runner waits. Only the goroutine of Run touches
+// loopState is the one place where a Runner waits. Only the goroutine of Run touches
 // it.
 type loopState struct {
 	m        *machine

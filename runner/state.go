@@ -27,6 +27,53 @@ func (s State) String() string { return stateNames[s] }
 // MarshalText makes a state its name in JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// state is what the rule is doing, in the contract's words.
+func (m *machine) state(j *job) State {
+	switch j.phase {
+	case starting, handover:
+		return Starting
+	case stopping, abandoning:
+		return Stopping
+	case backoff:
+		return Backoff
+	case crashed:
+		return Held
+	case up, retiring:
+		return j.upState()
+	case down:
+	}
+	switch {
+	case j.loop.held:
+		return Held
+	case j.paused:
+		return Paused
+	case j.blocked != "":
+		return Blocked
+	case !j.dirt.empty():
+		return Waiting
+	case j.broken:
+		return Broken
+	}
+	return Idle
+}
+
+// upState is the state of a rule that runs.
+func (j *job) upState() State {
+	switch {
+	case !j.service():
+		return Running
+	case j.blocked != "":
+		return Blocked
+	case j.loop.held:
+		return Held
+	case j.broken:
+		return Broken
+	case !j.rule.probed():
+		return Running
+	}
+	return Ready
+}
+
 // phase is where a rule's processes are. What the rule still has to do is not
 // part of it: that is its dirt, and gate says what the dirt waits for.
 type phase uint8

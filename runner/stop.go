@@ -72,6 +72,13 @@ func (m *machine) quit() {
 	}
 }
 
+// end is the polite end: said again, it changes nothing.
+func (m *machine) end() {
+	if !m.quitting {
+		m.quit()
+	}
+}
+
 // stopInOrder stops each rule that no living one needs any more.
 func (m *machine) stopInOrder() {
 	below := make(map[*job]bool) // something that needs it is alive

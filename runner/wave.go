@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -22,7 +21,7 @@ type Change struct {
 // Trigger is a batch of changes for one rule.
 type Trigger struct {
 	Rule        string
-	Changes     []Change
+	Changes     []Change  // each of another path
 	First, Last time.Time // of the batch
 }
 
@@ -34,7 +33,8 @@ type Mark struct {
 }
 
 // Wave is what was complete at one moment: the triggers of all rules for it,
-// which take effect together, and the barriers passed.
+// which take effect together, and the barriers passed. What it holds belongs to
+// the runner once it is sent; triggers may share their changes.
 type Wave struct {
 	Triggers []Trigger
 	Marks    []Mark
@@ -81,7 +81,7 @@ type Cause struct {
 type dirt struct {
 	reasons reasons
 	changes []Change
-	index   map[pathKey]int
+	index   map[pathKey]int // nil: changes is borrowed, and must not be changed
 	causes  []Cause
 	parents []*span // of the causes' runs
 
@@ -123,22 +123,13 @@ func (d *dirt) add(n dirt) {
 		}
 	}
 	d.parents = append(d.parents, n.parents...)
-	for _, c := range n.changes {
-		d.put(c)
-	}
+	d.putAll(n.snapshot())
 }
 
 // put adds one change: the newer of a path replaces the older.
 func (d *dirt) put(c Change) {
-	if d.index == nil {
-		d.index = make(map[pathKey]int)
-	}
-	if d.from.IsZero() || c.Time.Before(d.from) {
-		d.from = c.Time
-	}
-	if c.Time.After(d.to) {
-		d.to = c.Time
-	}
+	d.own()
+	d.stretch(c.Time)
 	key := pathKey{c.Root, c.Path}
 	i, ok := d.index[key]
 	if !ok {
@@ -148,6 +139,50 @@ func (d *dirt) put(c Change) {
 	}
 	c.Op = merged(d.changes[i].Op, c.Op)
 	d.changes[i] = c
+}
+
+// putAll adds changes, each of another path. Where they are the first, it only
+// borrows them.
+func (d *dirt) putAll(list []Change) {
+	if len(d.changes) > 0 {
+		for _, c := range list {
+			d.put(c)
+		}
+		return
+	}
+	d.changes, d.index = list, nil
+	for _, c := range list {
+		d.stretch(c.Time)
+	}
+}
+
+// own makes the list one that may be changed.
+func (d *dirt) own() {
+	if d.index != nil {
+		return
+	}
+	d.changes = slices.Clone(d.changes)
+	d.index = make(map[pathKey]int, len(d.changes)+1)
+	for i, c := range d.changes {
+		d.index[pathKey{c.Root, c.Path}] = i
+	}
+}
+
+// snapshot is the list for somebody else to keep.
+func (d *dirt) snapshot() []Change {
+	if d.index == nil {
+		return d.changes
+	}
+	return slices.Clone(d.changes)
+}
+
+func (d *dirt) stretch(t time.Time) {
+	if d.from.IsZero() || t.Before(d.from) {
+		d.from = t
+	}
+	if t.After(d.to) {
+		d.to = t
+	}
 }
 
 // merged is what two changes of one path, the older first, are together.
@@ -164,17 +199,14 @@ func merged(older, newer string) string {
 // only leaves these of the changes, each of which is a reason of its own.
 func (d *dirt) only(changes []Change) {
 	d.all, d.reasons = false, reasons(0).with(ReasonChange)
-	d.changes, d.index = nil, nil
-	for _, c := range changes {
-		d.put(c)
-	}
+	d.changes, d.index = changes, nil
 }
 
-// clone is a copy that shares nothing that put or add change.
+// clone is a copy that shares nothing that may be changed.
 func (d *dirt) clone() dirt {
 	c := *d
-	c.changes, c.causes, c.parents = slices.Clone(d.changes), slices.Clone(d.causes), slices.Clone(d.parents)
-	c.index = maps.Clone(d.index)
+	c.changes, c.index = d.snapshot(), nil
+	c.causes, c.parents = slices.Clone(d.causes), slices.Clone(d.parents)
 	return c
 }
 
