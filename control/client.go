@@ -108,10 +108,10 @@ func (c *Client) Notify(ctx context.Context, changes []Change) (int, error) {
 	return reply.Taken, err
 }
 
-// Explain asks about paths, absolute ones.
-func (c *Client) Explain(ctx context.Context, paths []string) ([]Explanation, error) {
+// Explain asks about paths, absolute ones; brief leaves out what rules make of them.
+func (c *Client) Explain(ctx context.Context, paths []string, brief bool) ([]Explanation, error) {
 	var reply explainReply
-	err := c.post(ctx, "explain", explainRequest{paths}, &reply)
+	err := c.post(ctx, "explain", explainRequest{paths, brief}, &reply)
 	return reply.Paths, err
 }
 

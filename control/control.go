@@ -39,8 +39,8 @@ type Backend interface {
 	Output(ctx context.Context, run uint64) (*Output, error)
 	// Batches are those remembered, also those that led to nothing, the oldest first.
 	Batches(ctx context.Context) ([]Batch, error)
-	// Explain says of each path, absolute, what rules make of it and what happened to it last.
-	Explain(ctx context.Context, paths []string) ([]Explanation, error)
+	// Explain says of each path, absolute or relative to the root, what happened to it last, and unless brief what rules make of it.
+	Explain(ctx context.Context, paths []string, brief bool) ([]Explanation, error)
 	// Metrics writes Prometheus text.
 	Metrics(ctx context.Context, w io.Writer) error
 }

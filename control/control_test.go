@@ -119,7 +119,7 @@ func (f *fake) Output(_ context.Context, run uint64) (*control.Output, error) {
 
 func (f *fake) Batches(context.Context) ([]control.Batch, error) { return []control.Batch{}, nil }
 
-func (f *fake) Explain(_ context.Context, paths []string) ([]control.Explanation, error) {
+func (f *fake) Explain(_ context.Context, paths []string, _ bool) ([]control.Explanation, error) {
 	return make([]control.Explanation, len(paths)), nil
 }
 

@@ -177,6 +177,7 @@ func (h *handler) notify(r *http.Request) (any, error) {
 
 type explainRequest struct {
 	Paths []string `json:"paths"`
+	Brief bool     `json:"brief,omitempty"` // only what happened, not what rules make of it
 }
 
 type explainReply struct {
@@ -191,7 +192,7 @@ func (h *handler) explain(r *http.Request) (any, error) {
 	if len(req.Paths) > pathsMax {
 		return nil, bad("more than %d paths", pathsMax)
 	}
-	list, err := h.b.Explain(r.Context(), req.Paths)
+	list, err := h.b.Explain(r.Context(), req.Paths, req.Brief)
 	return explainReply{list}, err
 }
 

@@ -3,28 +3,62 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/flinch-run/flinch/control"
 	"github.com/flinch-run/flinch/rule"
 	"github.com/flinch-run/flinch/runner"
+	"github.com/flinch-run/flinch/watch"
 )
 
 // Explain implements [control.Backend].
-func (b *backend) Explain(ctx context.Context, paths []string) ([]control.Explanation, error) {
-	p := b.plan()
+func (b *backend) Explain(ctx context.Context, paths []string, brief bool) ([]control.Explanation, error) {
+	p, stats := b.plan(), b.figures.get()
 	list := make([]control.Explanation, 0, len(paths))
 	wanted := map[pathKey][]int{}
-	for _, path := range paths {
-		e := p.explanation(path)
-		if root, rel := p.locate(path); root >= 0 {
+	for _, name := range paths {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(p.roots[0], name)
+		}
+		e := control.Explanation{Path: name}
+		if !brief {
+			e = p.explanation(name)
+		}
+		if root, rel := p.locate(name); root >= 0 {
 			wanted[pathKey{root, rel}] = append(wanted[pathKey{root, rel}], len(list))
+			e.Watch = p.watchedBy(stats, root, rel)
 		}
 		list = append(list, e)
 	}
 	err := b.history.ask(ctx, func(m *memory) { m.fates(wanted, list) })
 	return list, wireError(err)
+}
+
+// watchedBy says how changes in the path's folder are seen.
+func (p *plan) watchedBy(stats watch.Stats, root int, rel string) string {
+	for at := rel; at != "."; {
+		if at = path.Dir(at); p.prune(root, at) {
+			return ""
+		}
+	}
+	info, err := os.Stat(p.abs(root, path.Dir(rel)))
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	for _, m := range stats.Mounts {
+		if ok && m.Device == uint64(st.Dev) {
+			return m.Backend
+		}
+	}
+	return stats.Backend
 }
 
 type pathKey struct {
@@ -183,4 +217,69 @@ func (b *pastBatch) wire() control.Batch {
 		w.Why = "its rules have not run yet"
 	}
 	return w
+}
+
+// fate is what a running flinch knows of a path.
+type fate struct {
+	Watch string          `json:"watch,omitempty"`
+	Seen  time.Time       `json:"seen,omitzero"`
+	Op    string          `json:"op,omitempty"`
+	Batch uint64          `json:"batch,omitempty"`
+	Runs  []control.Cause `json:"runs,omitempty"`
+	Fate  []string        `json:"fate,omitempty"`
+}
+
+// addFates asks the flinch that runs here, if one does, what happened to the
+// paths last. What rules make of them is answered without it.
+func (o *options) addFates(answers []answer, paths []string) {
+	c, err := o.find()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	abs, err := absolute(paths)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), fatePatience)
+	defer cancel()
+	list, err := c.Explain(ctx, abs, true)
+	if err != nil || len(list) != len(answers) {
+		return
+	}
+	for i, e := range list {
+		answers[i].fate = &fate{Watch: e.Watch, Seen: e.Seen, Op: e.Op, Batch: e.Batch, Runs: e.Runs, Fate: e.Fate}
+	}
+}
+
+// fatePatience is how long explain waits for a flinch that runs here.
+const fatePatience = 2 * time.Second
+
+func (f *fate) print(w io.Writer) error {
+	if f == nil {
+		return nil
+	}
+	switch {
+	case f.Seen.IsZero() && f.Watch == "":
+		return nil
+	case f.Seen.IsZero():
+		fmt.Fprintf(w, "  watched by %s; no change of it is remembered\n", f.Watch)
+		return nil
+	}
+	fmt.Fprintf(w, "  last %s seen %s", f.Op, clock(f.Seen))
+	if f.Batch != 0 {
+		fmt.Fprintf(w, ", in batch %d", f.Batch)
+	}
+	for i, r := range f.Runs {
+		if i == 0 {
+			fmt.Fprint(w, ": ran")
+		}
+		fmt.Fprintf(w, " %s (run %d)", r.Rule, r.Run)
+	}
+	fmt.Fprintln(w)
+	var err error
+	for _, text := range f.Fate {
+		_, err = fmt.Fprintf(w, "  then: %s\n", text)
+	}
+	return err
 }

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +38,7 @@ type answer struct {
 	Reacts bool         `json:"reacts"`
 	Why    string       `json:"why,omitempty"` // where no root holds it, or a folder above it is not watched
 	Rules  []ruleAnswer `json:"rules,omitempty"`
+	*fate               // what a flinch that runs here knows of it
 }
 
 type ruleAnswer struct {
@@ -54,13 +59,51 @@ func (o *options) explain(paths []string, asJSON bool) error {
 	if err != nil {
 		return exit(exitUsage, err)
 	}
+	answers := p.explainAll(paths)
+	o.addFates(answers, paths)
+	return o.printAnswers(answers, asJSON)
+}
+
+// explainAll shares the paths among all CPUs: people pipe whole trees into it.
+func (p *plan) explainAll(paths []string) []answer {
+	answers := make([]answer, len(paths))
+	var workers sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		workers.Go(func() {
+			for i := w; i < len(paths); i += n {
+				answers[i] = p.explain(paths[i])
+			}
+		})
+	}
+	workers.Wait()
+	return answers
+}
+
+// printAnswers prints all of them; the exit status tells whether rules react to
+// every path.
+func (o *options) printAnswers(answers []answer, asJSON bool) error {
+	colored, err := o.colored(o.out)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(o.out)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
 	silent := false
-	for _, path := range paths {
-		a := p.explain(path)
-		silent = silent || !a.Reacts
-		if err := o.printAnswer(a, asJSON); err != nil {
-			return err
+	for i := range answers {
+		silent = silent || !answers[i].Reacts
+		if asJSON {
+			err = enc.Encode(answers[i])
+		} else {
+			err = answers[i].print(out, colored)
 		}
+		if err != nil {
+			return exit(exitPipeGone, nil)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return exit(exitPipeGone, nil)
 	}
 	if silent {
 		return exit(exitFailed, nil)
@@ -85,6 +128,9 @@ func (p *plan) explain(path string) answer {
 	for i, v := range e.Rules {
 		r := ruleAnswer{Rule: p.cfg.Rules[i].Name, Decision: v.Decision.String(), Why: v.Text, Where: v.Where(), Pattern: v.Pattern}
 		r.Reacts = v.Decision == rule.Matched
+		if on := p.rules[i].On(); r.Reacts && on != rule.DefaultOps {
+			r.Why += "; only on " + on.String()
+		}
 		a.Reacts = a.Reacts || r.Reacts
 		a.Rules = append(a.Rules, r)
 	}
@@ -111,13 +157,11 @@ func (p *plan) locate(path string) (root int, rel string) {
 	return root, rel
 }
 
-func (o *options) printAnswer(a answer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(o.out).Encode(a)
-	}
-	fmt.Fprintln(o.out, a.Path)
+// print is the answer for a person.
+func (a *answer) print(w io.Writer, colored bool) error {
+	fmt.Fprintln(w, a.Path)
 	if a.Why != "" {
-		fmt.Fprintf(o.out, "  %s\n", a.Why)
+		fmt.Fprintf(w, "  %s\n", a.Why)
 	}
 	width := 0
 	for _, r := range a.Rules {
@@ -126,11 +170,12 @@ func (o *options) printAnswer(a answer, asJSON bool) error {
 	for _, r := range a.Rules {
 		verb := "silent"
 		if r.Reacts {
-			verb = "runs"
+			verb = "runs  "
 		}
-		if _, err := fmt.Fprintf(o.out, "  %-*s  %-6s  %s\n", width, r.Rule, verb, r.Why); err != nil {
-			return err
+		if colored {
+			verb = map[bool]string{true: "\x1b[32m", false: "\x1b[2m"}[r.Reacts] + verb + "\x1b[0m"
 		}
+		fmt.Fprintf(w, "  %-*s  %s  %s\n", width, r.Rule, verb, r.Why)
 	}
-	return nil
+	return a.fate.print(w)
 }
