@@ -272,7 +272,7 @@ func write(t *testing.T, path, content string) {
 // sh runs a script in dir and fails the test where it fails.
 func sh(t *testing.T, dir, script string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-ec", script, "sh"}, args...)...)
 	cmd.Dir = dir

@@ -26,7 +26,7 @@ const helperEnv = "FLINCH_E2E_HELPER"
 
 // helper runs one helper command and returns its exit status.
 func helper(args []string) int {
-	verbs := map[string]func(journal, options) int{"stamp": stamped, "serve": serve, "child": child}
+	verbs := map[string]func(journal, options) int{"stamp": stamped, "serve": serve, "child": child, "forest": forest}
 	if len(args) < 2 || verbs[args[0]] == nil {
 		fmt.Fprintf(os.Stderr, "helper: unknown command %q\n", args)
 		return 2
