@@ -51,6 +51,7 @@ func (j *job) restarts(out Outcome) bool {
 		return false
 	case OnFailure:
 		return out == Failed
+	case Always:
 	}
 	return true
 }

@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -13,6 +14,10 @@ import (
 // more than a suspicion comes from looking; the proof is to wait: a loop's next
 // change comes only after its next run, a user's comes when it likes.
 //
+// A program writes at the same point of each of its runs, a user saves at any.
+// So with long runs only changes that come about as late as those before count:
+// whoever saves again and again while long tests run is not made to wait.
+//
 // That a service ran says next to nothing: it always does, and many a user, or a
 // test, saves as soon as it is up. What it writes itself comes soon after its
 // start, or at its end; but only very many such changes in a row are suspect.
@@ -21,6 +26,7 @@ const (
 	strikesOfCircle  = 6 // other rules ran: users save while the tests run
 	strikesOfService = 100
 	strikesOfYoung   = 1000 // of a service that was already up
+	strikesAtAnyTime = 200  // of a task, at whatever point of its runs
 
 	firstDoubt    = 500 * time.Millisecond // doubled each time
 	doubtsToProof = 5
@@ -30,8 +36,12 @@ const (
 	serviceStart = 250 * time.Millisecond
 	serviceYouth = 5 * time.Second // up to that age a change may be its own
 
-	spansKept        = 32
-	consistentWithin = 250 * time.Millisecond
+	spansKept = 32
+
+	// What counts as the same point of a run: both that early, or so near.
+	earlyInRun = time.Second
+	nearEnough = 500 * time.Millisecond
+	nearPart   = 4 // or within that part of the time
 )
 
 // span is a time in which a rule wrote what it writes.
@@ -58,8 +68,9 @@ func (s *span) overlaps(from, to time.Time) bool {
 
 // suspicion is what is held against a rule. It is a run of triggers of one kind.
 type suspicion struct {
-	strikes int           // runs in a row that were fed by the rule's own changes only
-	offset  time.Duration // in a circle of rules: how long after the other's start the changes came
+	strikes int           // runs in a row that were fed by the rule's own changes only, at the same point
+	all     int           // the same, at any point
+	offset  time.Duration // how long after the start of the run that may have made them the last changes came
 	waited  int           // doubts in a row in which nothing else changed
 	until   time.Time     // end of the doubt; zero: none
 	held    bool
@@ -207,15 +218,13 @@ func (m *machine) origin(j *job) (origin, time.Duration) {
 	}
 	mine := m.ownSpans(j, d.from, d.to)
 	circle := m.spansBetween(d.from, d.to, func(s *span) bool { return s.ancestors[j.rule.Name] })
-	out, offset := selfish, time.Duration(0)
+	out, offset := selfish, time.Duration(math.MaxInt64)
 	for _, c := range d.changes {
-		o, s := j.originOf(c, mine, circle)
+		o, age := j.originOf(c, mine, circle)
 		if o == foreign {
 			return foreign, 0
 		}
-		if s != nil && offset == 0 {
-			offset = c.Time.Sub(s.start)
-		}
+		offset = min(offset, age)
 		out = max(out, o)
 	}
 	if d.reasons.has(ReasonNeed) || d.reasons.has(ReasonRestart) {
@@ -224,30 +233,36 @@ func (m *machine) origin(j *job) (origin, time.Duration) {
 	return out, offset
 }
 
-func (j *job) originOf(c Change, mine, circle []*span) (origin, *span) {
+// originOf is who may have made a change, and how long after its start.
+func (j *job) originOf(c Change, mine, circle []*span) (origin, time.Duration) {
 	for _, s := range mine {
 		if s.contains(c.Time) {
-			return selfish, nil
+			return selfish, c.Time.Sub(s.start)
 		}
 	}
 	for _, s := range circle {
 		if s.contains(c.Time) {
-			return circled, s
+			return circled, c.Time.Sub(s.start)
 		}
 	}
 	if age := c.Time.Sub(j.begun); j.service() && !j.begun.IsZero() && age > 0 && age <= serviceYouth {
-		return young, nil
+		return young, age
 	}
-	return foreign, nil
+	return foreign, 0
 }
 
 // doubtful tells whether the next start has to wait or is held.
 func (m *machine) doubtful(j *job) bool {
 	l := &j.loop
-	if l.strikes < strikesToDoubt {
+	if l.strikes < strikesToDoubt && l.all < strikesAtAnyTime {
 		return false
 	}
-	if o, _ := m.origin(j); o == foreign || o == neutral || l.strikes < j.enough(o) {
+	o, offset := m.origin(j)
+	switch {
+	case o == foreign || o == neutral:
+		return false
+	case !j.service() && l.all >= strikesAtAnyTime:
+	case l.strikes < j.enough(o) || !consistent(offset, l.offset):
 		return false
 	}
 	return l.held || l.until.IsZero() || m.now.Before(l.until)
@@ -293,25 +308,23 @@ func (m *machine) weigh(j *job) {
 	case foreign:
 		*l = suspicion{}
 		return
-	case circled:
+	case selfish, circled, young:
 		if l.strikes > 0 && !consistent(offset, l.offset) {
-			*l = suspicion{}
+			*l = suspicion{all: l.all}
 		}
 		l.offset = offset
 		l.strikes++
-	case selfish, young:
-		l.strikes++
+		l.all++
 	}
 	if doubted {
 		l.waited++
 	}
 }
 
-// consistent tells whether changes came about as late as those before. A program
-// in a circle writes at the same point of each of its runs; a user who saves
-// during them does not.
+// consistent tells whether changes came at about the same point of a run as those
+// before.
 func consistent(a, b time.Duration) bool {
-	return (a - b).Abs() <= max(consistentWithin, b/2)
+	return a <= earlyInRun && b <= earlyInRun || (a-b).Abs() <= max(nearEnough, b/nearPart)
 }
 
 // holdLoop says that the rule feeds itself, and how to end it.

@@ -104,6 +104,42 @@ func TestSavesDuringARunAreRunAfterIt(t *testing.T) {
 	})
 }
 
+// Whoever saves again and again while a long task runs, which is replaced each
+// time, is not taken for a loop.
+func TestSavesDuringLongRunsAreNotDelayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := task("a")
+		a.Busy = Replace
+		b := newBench(t, map[string]script{"a": {lasts: time.Minute, stop: 10 * ms}}, a)
+		at := time.Duration(0)
+		want := []time.Duration{0}
+		for i := range 60 {
+			at += time.Duration(5+(i*7)%23) * time.Second
+			b.until(at)
+			b.save("x.go", "a")
+			want = append(want, at+10*ms)
+		}
+		b.sleep(time.Second)
+		if got := b.starts("a"); !slices.Equal(got, want) {
+			t.Errorf("got starts %v, want %v", got, want)
+		}
+		b.end()
+	})
+}
+
+// A loop over a slow task is found, though its runs do not all last the same.
+func TestSlowLoopIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, map[string]script{"a": {onLaunch: func(n int, s *script) { s.lasts = 10*time.Second + time.Duration(n%4)*500*ms }}}, task("a"))
+		b.echo("a", "report.xml", "a")
+		b.until(5 * time.Minute)
+		if n := b.count(EventLoop, "a"); n != 1 || len(b.starts("a")) != 9 {
+			t.Errorf("got %d warnings, want 1; starts %v", n, b.starts("a"))
+		}
+		b.end()
+	})
+}
+
 func TestTaskThatFeedsAndReplacesItselfIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := task("a")

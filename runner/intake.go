@@ -114,6 +114,7 @@ func (j *job) ignoresSame(c Change, mine []*span) bool {
 		return true
 	case ContentNever:
 		return false
+	case ContentAuto:
 	}
 	return slices.ContainsFunc(mine, func(s *span) bool { return s.contains(c.Time) })
 }

@@ -129,19 +129,6 @@ func (r *round) telling() *run {
 	return r.runs[len(r.runs)-1]
 }
 
-// pid is that of a living run, 0 for none.
-func (r *round) pid() int {
-	if r == nil {
-		return 0
-	}
-	for _, run := range r.runs {
-		if !run.over && run.pid != 0 {
-			return run.pid
-		}
-	}
-	return 0
-}
-
 // last describes the round that ended last.
 type last struct {
 	run      RunID
