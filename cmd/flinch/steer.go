@@ -15,7 +15,7 @@ import (
 // ends. The first signal stops everything cleanly, the second kills.
 func (s *session) steer(ctx context.Context) {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE)...)
+	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE, unix.SIGWINCH)...)
 	defer signal.Stop(signals)
 	keys := make(chan byte)
 	s.keyboard = s.openKeys(ctx, keys)
@@ -53,6 +53,8 @@ func (s *session) openKeys(ctx context.Context, keys chan<- byte) *keyboard {
 func (s *session) signal(ctx context.Context, sig unix.Signal) {
 	switch sig {
 	case unix.SIGPIPE: // the writer is told by its error
+	case unix.SIGWINCH:
+		s.printer.Resized()
 	case unix.SIGTSTP:
 		s.stopSelf(ctx)
 	default:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flinch-run/flinch/runner"
+	"github.com/flinch-run/flinch/runner/command"
 	"github.com/flinch-run/flinch/runner/output"
 	"github.com/flinch-run/flinch/runner/process"
 )
@@ -21,7 +22,7 @@ const (
 // supervise sets up what runs the commands: processes, their output, and the
 // runner that decides.
 func (s *session) supervise(p *plan) (err error) {
-	s.temp, err = os.MkdirTemp("", "flinch-")
+	s.temp, err = command.MakeTempDir()
 	if err != nil {
 		return exit(exitWatch, fmt.Errorf("make a private folder: %w", err))
 	}
