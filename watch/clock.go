@@ -64,6 +64,9 @@ func (w *Watcher) lastVital() (at time.Time) {
 func (w *Watcher) ring() {
 	w.clock.at = time.Time{}
 	w.drain()
+	if w.reading.lately > 0 {
+		w.reading.last = w.now // the stream goes on
+	}
 	w.bury(w.now)
 	w.postponed = slices.DeleteFunc(w.postponed, func(p postponed) bool {
 		if p.at.After(w.now) {

@@ -17,6 +17,8 @@ type reading struct {
 	holding bool // the Watcher has the token
 	buf     []inotify.Event
 	lately  int       // events since the last pause
+	streak  int       // reads that followed each other closely
+	last    time.Time // when the last was
 	until   time.Time // a storm's pause ends then
 }
 
@@ -29,10 +31,12 @@ type barrier struct {
 	until time.Time // looks that were postponed when it was read are due by then
 }
 
-// A storm is left alone for a moment after each look, so that many writes to one file cost one look.
+// A storm, many events at once or a stream of single ones, is left alone for a moment after each look, so that many events of
+// one file cost one look. A lone write is never made to wait.
 const (
-	storm = 128
-	pause = 4 * time.Millisecond
+	storm  = 128
+	stream = 24
+	pause  = 8 * time.Millisecond
 )
 
 // readSpan is how long the Watcher reads before it looks, while events keep coming.
@@ -85,6 +89,7 @@ func (w *Watcher) reader(quit <-chan struct{}, done chan<- struct{}) {
 func (w *Watcher) read(events []inotify.Event) {
 	w.now = time.Now()
 	w.reading.holding = true
+	w.reading.beat(w.now)
 	w.fold(events)
 	w.drain()
 }
@@ -116,20 +121,33 @@ func (w *Watcher) resume() {
 	if !r.holding {
 		return
 	}
-	if r.lately >= storm && len(w.waits) == 0 {
-		r.until = time.Now().Add(pause)
+	if len(w.waits) == 0 && r.pauses(time.Now()) {
 		w.wake(r.until)
-		r.lately = 0
 		return
 	}
-	if r.until.After(time.Now()) && len(w.waits) == 0 {
-		return
-	}
-	r.lately, r.holding = 0, false
+	r.lately, r.until, r.holding = 0, time.Time{}, false
 	select {
 	case r.onward <- struct{}{}:
 	case <-w.stop:
 	}
+}
+
+// pauses tells whether to leave the kernel's queue alone for now.
+func (r *reading) pauses(now time.Time) bool {
+	if !r.until.After(now) && r.lately > 0 && (r.lately >= storm || r.streak >= stream) {
+		r.until = now.Add(pause)
+		r.lately = 0
+	}
+	return r.until.After(now)
+}
+
+// beat counts reads that follow each other closely.
+func (r *reading) beat(now time.Time) {
+	if now.Sub(r.last) > pause {
+		r.streak = 0
+	}
+	r.streak++
+	r.last = now
 }
 
 // gather folds events while others work, so that the kernel's queue does not overflow meanwhile.
