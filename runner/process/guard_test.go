@@ -107,14 +107,16 @@ func TestHostKilled(t *testing.T) {
 		defer killHolders(word)
 		p := newProgram(t, how, "W="+word)
 		p.do(t, "start "+manyEscapees)
+		bare := uniqueSeconds() // of its session, and without a marker
+		p.do(t, "start env -i sleep "+bare+" & sleep 1000")
 		guard := guardianOf(t, p)
 		isSleep := func() int { return countName(holders(word), "sleep") }
-		eventually(t, "all sleep", func() bool { return isSleep() == 7 })
+		eventually(t, "all sleep", func() bool { return isSleep() == 8 && len(holders(bare)) == 2 })
 		began := time.Now()
 		if err := unix.Kill(p.pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "nothing is left", func() bool { return isSleep() == 0 })
+		eventually(t, "nothing is left", func() bool { return isSleep() == 0 && len(holders(bare)) == 0 })
 		took := time.Since(began)
 		t.Logf("took %v", took)
 		if took > 100*time.Millisecond && !loaded() {

@@ -36,8 +36,8 @@ func TestFirstProcess(t *testing.T) {
 		if p.pid != 1 {
 			t.Fatalf("got pid %d, want 1", p.pid)
 		}
-		p.do(t, "start sleep 1000")
-		p.number(t, "started")
+		p.do(t, "start true")
+		p.out.prefix(t, "over")
 		p.do(t, "guardian")
 		p.out.want(t, "no guardian")
 		for range 20 {
@@ -148,7 +148,7 @@ func reuseRuns() string {
 	if err != nil {
 		return err.Error()
 	}
-	for len(stopping.Members()) != 3 {
+	for countName(stopping.Members(), "sleep") != 2 {
 		time.Sleep(time.Millisecond)
 	}
 	stopping.Stop(unix.SIGTERM, time.Hour)
@@ -178,8 +178,14 @@ func reuseRuns() string {
 		time.Sleep(time.Millisecond)
 	}
 	for pid, s := range strangers {
-		if p, ok := readProc(pid); !ok || !p.alive() || len(s.Members()) != 1 {
-			return fmt.Sprintf("a stranger with pid %d was killed", pid)
+		// A signal that was sent before would come before this one.
+		s.SignalLeader(unix.SIGSTOP)
+		for state := byte('S'); state != 'T'; {
+			p, ok := readProc(pid)
+			if !ok || !p.alive() {
+				return fmt.Sprintf("a stranger with pid %d was killed", pid)
+			}
+			state = p.State
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)

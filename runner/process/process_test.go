@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -342,5 +341,3 @@ func TestNobodyReadsEvents(t *testing.T) {
 		t.Errorf("got %d runs, members %v", n, last.Members())
 	}
 }
-
-var _ = syscall.SIGTERM

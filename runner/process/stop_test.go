@@ -2,6 +2,7 @@ package process
 
 import (
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -254,7 +255,7 @@ func TestSignalOnce(t *testing.T) {
 func TestChildrenOfThreads(t *testing.T) {
 	bothWays(t, func(t *testing.T, opt Options) {
 		h := newTestHost(t, opt)
-		seconds := strconv.Itoa(1e6 + int(time.Now().UnixNano()%1e6)) // a token that survives an empty environment
+		seconds := uniqueSeconds()
 		tree, out := output(t, h, Spec{Argv: self("threads", "8", seconds)})
 		out.want(t, "up")
 		if got := len(tree.Members()); got != 9 {
@@ -288,6 +289,54 @@ func TestTwoRuns(t *testing.T) {
 		}
 	})
 }
+
+// Two runs at once, each with a process that has left everything behind by which it could be known, but its parent.
+func TestNoEvidence(t *testing.T) {
+	bothWays(t, func(t *testing.T, opt Options) {
+		h := newTestHost(t, opt)
+		mine, yours := uniqueSeconds(), uniqueSeconds()
+		launch := func(seconds string) *Tree {
+			tree := start(t, h, Spec{Argv: sh("env -i setsid sleep " + seconds + " & sleep 1000; :")})
+			eventually(t, "both sleep", func() bool { return countName(tree.Members(), "sleep") == 2 })
+			return tree
+		}
+		a, b := launch(mine), launch(yours)
+		a.Kill()
+		next(t, h, a, Over)
+		noneLeft(t, mine)
+		if got := countName(b.Members(), "sleep"); got != 2 {
+			t.Errorf("the other run has %d, want 2", got)
+		}
+		b.Stop(unix.SIGTERM, deadline)
+		next(t, h, b, Over, Killed)
+		noneLeft(t, yours)
+	})
+}
+
+// An orphan by whom nobody can tell its run, as there are two, does not survive Close.
+func TestStray(t *testing.T) {
+	h, err := NewHost(Options{NoCgroup: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds := uniqueSeconds()
+	start(t, h, Spec{Argv: []string{"sleep", "1000"}})
+	tree := start(t, h, Spec{Argv: sh("(env -i setsid sleep " + seconds + " &); sleep 1000")})
+	eventually(t, "it is an orphan", func() bool {
+		procs := holders(seconds)
+		return slices.ContainsFunc(procs, func(p Proc) bool { return p.Name == "sleep" && p.Parent == os.Getpid() })
+	})
+	tree.Kill()
+	next(t, h, tree, Over)
+	if got := countName(holders(seconds), "sleep"); got != 1 {
+		t.Errorf("before: got %d, want 1", got)
+	}
+	closeHost(t, h)
+	noneLeft(t, seconds)
+}
+
+// uniqueSeconds is a token that survives an empty environment: an argument of sleep.
+func uniqueSeconds() string { return strconv.Itoa(1e6 + rand.IntN(1e8)) }
 
 // A process whose first thread has ended looks like a zombie, and is none.
 func TestHeadless(t *testing.T) {
