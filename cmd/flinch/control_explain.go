@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -229,57 +228,54 @@ type fate struct {
 	Fate  []string        `json:"fate,omitempty"`
 }
 
-// addFates asks the flinch that runs here, if one does, what happened to the
-// paths last. What rules make of them is answered without it.
-func (o *options) addFates(answers []answer, paths []string) {
+// fates asks the flinch that runs here, if one does, what happened to the paths
+// last; nil: it is not known. What rules make of them is answered without it.
+func (o *options) fates(paths []string) []*fate {
 	c, err := o.find()
 	if err != nil {
-		return
+		return nil
 	}
 	defer c.Close()
 	abs, err := absolute(paths)
 	if err != nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fatePatience)
 	defer cancel()
 	list, err := c.Explain(ctx, abs, true)
-	if err != nil || len(list) != len(answers) {
-		return
+	if err != nil || len(list) != len(paths) {
+		return nil
 	}
+	fates := make([]*fate, len(list))
 	for i, e := range list {
-		answers[i].fate = &fate{Watch: e.Watch, Seen: e.Seen, Op: e.Op, Batch: e.Batch, Runs: e.Runs, Fate: e.Fate}
+		fates[i] = &fate{Watch: e.Watch, Seen: e.Seen, Op: e.Op, Batch: e.Batch, Runs: e.Runs, Fate: e.Fate}
 	}
+	return fates
 }
 
 // fatePatience is how long explain waits for a flinch that runs here.
 const fatePatience = 2 * time.Second
 
-func (f *fate) print(w io.Writer) error {
-	if f == nil {
-		return nil
-	}
+func (f *fate) text(b []byte) []byte {
 	switch {
-	case f.Seen.IsZero() && f.Watch == "":
-		return nil
+	case f == nil || f.Seen.IsZero() && f.Watch == "":
+		return b
 	case f.Seen.IsZero():
-		fmt.Fprintf(w, "  watched by %s; no change of it is remembered\n", f.Watch)
-		return nil
+		return fmt.Appendf(b, "  watched by %s; no change of it is remembered\n", f.Watch)
 	}
-	fmt.Fprintf(w, "  last %s seen %s", f.Op, clock(f.Seen))
+	b = fmt.Appendf(b, "  last %s seen %s", f.Op, clock(f.Seen))
 	if f.Batch != 0 {
-		fmt.Fprintf(w, ", in batch %d", f.Batch)
+		b = fmt.Appendf(b, ", in batch %d", f.Batch)
 	}
 	for i, r := range f.Runs {
 		if i == 0 {
-			fmt.Fprint(w, ": ran")
+			b = append(b, ": ran"...)
 		}
-		fmt.Fprintf(w, " %s (run %d)", r.Rule, r.Run)
+		b = fmt.Appendf(b, " %s (run %d)", r.Rule, r.Run)
 	}
-	fmt.Fprintln(w)
-	var err error
+	b = append(b, '\n')
 	for _, text := range f.Fate {
-		_, err = fmt.Fprintf(w, "  then: %s\n", text)
+		b = fmt.Appendf(b, "  then: %s\n", text)
 	}
-	return err
+	return b
 }

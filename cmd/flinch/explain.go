@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -59,56 +58,52 @@ func (o *options) explain(paths []string, asJSON bool) error {
 	if err != nil {
 		return exit(exitUsage, err)
 	}
-	answers := p.explainAll(paths)
-	o.addFates(answers, paths)
-	return o.printAnswers(answers, asJSON)
-}
-
-// explainAll shares the paths among all CPUs: people pipe whole trees into it.
-func (p *plan) explainAll(paths []string) []answer {
-	answers := make([]answer, len(paths))
-	var workers sync.WaitGroup
-	n := runtime.GOMAXPROCS(0)
-	for w := range n {
-		workers.Go(func() {
-			for i := w; i < len(paths); i += n {
-				answers[i] = p.explain(paths[i])
-			}
-		})
-	}
-	workers.Wait()
-	return answers
-}
-
-// printAnswers prints all of them; the exit status tells whether rules react to
-// every path.
-func (o *options) printAnswers(answers []answer, asJSON bool) error {
 	colored, err := o.colored(o.out)
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(o.out)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	silent := false
-	for i := range answers {
-		silent = silent || !answers[i].Reacts
-		if asJSON {
-			err = enc.Encode(answers[i])
-		} else {
-			err = answers[i].print(out, colored)
-		}
-		if err != nil {
+	render := func(a *answer) []byte { return a.text(colored) }
+	if asJSON {
+		render = (*answer).json
+	}
+	texts, silent := p.explainAll(paths, o.fates(paths), render)
+	for _, text := range texts {
+		if _, err := o.out.Write(text); err != nil {
 			return exit(exitPipeGone, nil)
 		}
-	}
-	if err := out.Flush(); err != nil {
-		return exit(exitPipeGone, nil)
 	}
 	if silent {
 		return exit(exitFailed, nil)
 	}
 	return nil
+}
+
+// explainAll shares the paths among all CPUs, since people pipe whole trees into
+// it, and returns what there is to print, and whether no rule reacts to one.
+func (p *plan) explainAll(paths []string, fates []*fate, render func(*answer) []byte) ([][]byte, bool) {
+	const together = 64
+	texts := make([][]byte, (len(paths)+together-1)/together)
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	var silent atomic.Bool
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(texts); n = int(next.Add(1)) - 1 {
+				for i := n * together; i < min((n+1)*together, len(paths)); i++ {
+					a := p.explain(paths[i])
+					if fates != nil {
+						a.fate = fates[i]
+					}
+					if !a.Reacts {
+						silent.Store(true)
+					}
+					texts[n] = append(texts[n], render(&a)...)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return texts, silent.Load()
 }
 
 // explain says what every rule makes of a path, relative to the current folder.
@@ -125,8 +120,12 @@ func (p *plan) explain(path string) answer {
 	if e.Pruned.Decision != rule.Unmatched {
 		a.Why = "not watched: " + e.Pruned.Text
 	}
+	a.Rules = make([]ruleAnswer, 0, len(e.Rules))
 	for i, v := range e.Rules {
-		r := ruleAnswer{Rule: p.cfg.Rules[i].Name, Decision: v.Decision.String(), Why: v.Text, Where: v.Where(), Pattern: v.Pattern}
+		r := ruleAnswer{Rule: p.cfg.Rules[i].Name, Decision: v.Decision.String(), Why: v.Text, Pattern: v.Pattern}
+		if v.Source != "" {
+			r.Where = v.Where()
+		}
 		r.Reacts = v.Decision == rule.Matched
 		if on := p.rules[i].On(); r.Reacts && on != rule.DefaultOps {
 			r.Why += "; only on " + on.String()
@@ -157,25 +156,43 @@ func (p *plan) locate(path string) (root int, rel string) {
 	return root, rel
 }
 
-// print is the answer for a person.
-func (a *answer) print(w io.Writer, colored bool) error {
-	fmt.Fprintln(w, a.Path)
+// json is the answer as one line.
+func (a *answer) json() []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(a) // strings and times always encode
+	return b.Bytes()
+}
+
+// text is the answer for a person.
+func (a *answer) text(colored bool) []byte {
+	width, size := 0, len(a.Path)+len(a.Why)+8
+	for i := range a.Rules {
+		width = max(width, len(a.Rules[i].Rule))
+	}
+	for i := range a.Rules {
+		size += width + len(a.Rules[i].Why) + 24
+	}
+	b := append(append(make([]byte, 0, size), a.Path...), '\n')
 	if a.Why != "" {
-		fmt.Fprintf(w, "  %s\n", a.Why)
+		b = append(append(append(b, "  "...), a.Why...), '\n')
 	}
-	width := 0
-	for _, r := range a.Rules {
-		width = max(width, len(r.Rule))
+	silent, runs := "silent", "runs  "
+	if colored {
+		silent, runs = "\x1b[2m"+silent+"\x1b[0m", "\x1b[32m"+runs+"\x1b[0m"
 	}
-	for _, r := range a.Rules {
-		verb := "silent"
+	for i := range a.Rules {
+		r := &a.Rules[i]
+		b = append(append(b, "  "...), r.Rule...)
+		for range width - len(r.Rule) {
+			b = append(b, ' ')
+		}
+		verb := silent
 		if r.Reacts {
-			verb = "runs  "
+			verb = runs
 		}
-		if colored {
-			verb = map[bool]string{true: "\x1b[32m", false: "\x1b[2m"}[r.Reacts] + verb + "\x1b[0m"
-		}
-		fmt.Fprintf(w, "  %-*s  %s  %s\n", width, r.Rule, verb, r.Why)
+		b = append(append(append(append(append(b, "  "...), verb...), "  "...), r.Why...), '\n')
 	}
-	return a.fate.print(w)
+	return a.fate.text(b)
 }
