@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,11 +24,11 @@ func (o *options) checkCommand() *cobra.Command {
 now, each root with the folders that would be watched and those that are spared
 because no rule can match in them. Exit status 2 where the config is not valid.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return o.check() },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd.Context()) },
 	}
 }
 
-func (o *options) check() error {
+func (o *options) check(ctx context.Context) error {
 	cfg, err := o.load(nil, false)
 	if err != nil {
 		return err
@@ -42,7 +43,11 @@ func (o *options) check() error {
 	for i, r := range cfg.Rules {
 		printRule(o.out, r, c.rules[i])
 	}
-	for _, w := range p.doubts(c) {
+	p.printGraph(o.out)
+	if err := p.printWatch(ctx, o.out); err != nil {
+		return exit(watchStatus(err), err)
+	}
+	for _, w := range append(p.doubts(c), p.suspicions(c)...) {
 		fmt.Fprintf(o.err, "flinch: warning: %s\n", w)
 	}
 	return nil
@@ -115,9 +120,6 @@ func (p *plan) printRoots(w io.Writer, c counts) {
 	for i, root := range p.cfg.Roots {
 		n := c.roots[i]
 		fmt.Fprintf(w, "\nroot %s: %s watched, %d spared, %s\n", root, plural(n.watched, "folder"), n.spared, plural(n.files, "file"))
-	}
-	if limit := watchLimit(); limit > 0 {
-		fmt.Fprintf(w, "watch limit: %d of this user's %d\n", c.watched(), limit)
 	}
 }
 

@@ -56,6 +56,7 @@ func newRoot(io stdio) *cobra.Command {
 	root.AddCommand(o.checkCommand(), o.initCommand(), o.eventsCommand(), o.explainCommand(),
 		o.schemaCommand(), o.versionCommand())
 	root.AddCommand(o.controlCommands()...)
+	root.AddCommand(o.doctorCommand())
 	root.AddCommand(laterCommands()...)
 	root.SuggestionsMinimumDistance = 2
 	return root
@@ -211,7 +212,7 @@ func usageError(cmd *cobra.Command, err error) error {
 // laterCommands are commands of the contract that this version does not have:
 // they say so rather than be taken for something else.
 func laterCommands() []*cobra.Command {
-	names := []string{"attach", "doctor", "record", "replay", "man"}
+	names := []string{"attach", "record", "replay", "man"}
 	var commands []*cobra.Command
 	for _, name := range names {
 		commands = append(commands, &cobra.Command{
