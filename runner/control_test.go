@@ -2,7 +2,10 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +146,56 @@ func TestSecondQuitKills(t *testing.T) {
 		if got := time.Since(b.began); got != 1100*ms {
 			t.Errorf("ended at %v, want 1.1s", got)
 		}
+	})
+}
+
+// A process that nothing can kill keeps its rule from starting again, but not
+// flinch from ending.
+func TestStuckRunDoesNotHoldUpTheEnd(t *testing.T) {
+	m := newMachine(Options{Jobs: 2, Host: silent{}, StopBudget: time.Second})
+	m.now = time.Now()
+	m.setRules([]Rule{service("a")})
+	m.advance()
+	m.report(Report{Kind: Started, Run: 1, PID: 100})
+	m.restart([]*job{m.jobs["a"]})
+	m.advance()
+	m.report(Report{Kind: Stuck, Run: 1, Text: "sleep (pid 100)"})
+	m.advance()
+	if got := m.state(m.jobs["a"]); got != Stopping || m.lastRun != 1 {
+		t.Errorf("got %v after %d starts, want stopping after 1", got, m.lastRun)
+	}
+	m.quit()
+	m.advance()
+	if !m.done() {
+		t.Error("the stuck run holds up the end")
+	}
+}
+
+func TestSignalGoesToWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, map[string]script{"a": {}, "b": {}, "c": {lasts: ms}}, service("a"), service("b"), task("c"))
+		b.until(time.Second)
+		b.host.log = nil
+		b.do(Request{Verb: DoSignal, Rules: []string{"a", "c"}, Signal: syscall.SIGUSR2})
+		b.do(Request{Verb: DoSignal, Signal: syscall.SIGUSR2}) // nobody has the terminal
+		b.wantLog("1s signal a user defined signal 2")
+		b.end()
+	})
+}
+
+// Without a watcher's barriers nothing waits for one.
+func TestWithoutMarks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newPretend(map[string]script{"a": {lasts: 100 * ms}, "b": {lasts: 100 * ms}})
+		r := New(Options{Rules: []Rule{task("a"), task("b", "a")}, Host: host})
+		done := make(chan Result, 1)
+		go func() { done <- r.Run(t.Context(), nil) }()
+		rep, err := r.Do(t.Context(), Request{Verb: DoWait})
+		if err != nil || time.Since(host.began) != 200*ms || len(rep.Status.Rules) != 2 {
+			t.Errorf("got %v, %v after %v, want both rules after 200ms", rep, err, time.Since(host.began))
+		}
+		r.Do(t.Context(), Request{Verb: DoQuit})
+		<-done
 	})
 }
 
@@ -344,4 +397,36 @@ func TestSuspendStopsAllClocks(t *testing.T) {
 		b.wantLog("1m0s resume", "1m0s start s change [x]", "1m0.9s end s 1", "1m1s stop a", "1m1s end a 143", "1m1.15s start s restart []")
 		b.end()
 	})
+}
+
+// The words that users meet are the contract's.
+func TestNames(t *testing.T) {
+	for _, c := range []struct {
+		got  []fmt.Stringer
+		want string
+	}{
+		{[]fmt.Stringer{Idle, Waiting, Starting, Running, Ready, Stopping, Backoff, Held, Blocked, Broken, Paused},
+			"[idle waiting starting running ready stopping backoff held blocked failed paused]"},
+		{[]fmt.Stringer{ReasonStart, ReasonChange, ReasonNeed, ReasonTrigger, ReasonRestart}, "[start change need trigger restart]"},
+		{[]fmt.Stringer{Task, Service}, "[task service]"},
+		{[]fmt.Stringer{Queue, Replace, Skip, SendSignal}, "[queue restart skip signal]"},
+		{[]fmt.Stringer{OnFailure, Always, Never}, "[on-failure always never]"},
+		{[]fmt.Stringer{ContentAuto, ContentAlways, ContentNever}, "[auto always never]"},
+		{[]fmt.Stringer{KillLeftovers, SessionLeftovers, KeepLeftovers}, "[kill session keep]"},
+		{[]fmt.Stringer{InputNone, InputTerminal, InputPaths, InputJSON}, "[none terminal paths json]"},
+		{[]fmt.Stringer{Succeeded, Failed, Superseded, Halted, Skipped}, "[succeeded failed superseded stopped skipped]"},
+		{[]fmt.Stringer{Green, VerdictFailed, VerdictBlocked, VerdictHeld, VerdictBackoff}, "[green failed blocked held backoff]"},
+	} {
+		if got := fmt.Sprint(c.got); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+	for k, name := range eventNames {
+		if name == "" {
+			t.Errorf("event %d has no name", k)
+		}
+	}
+	if b, err := json.Marshal(Backoff); err != nil || string(b) != `"backoff"` {
+		t.Errorf("got %s %v", b, err)
+	}
 }

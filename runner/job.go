@@ -99,11 +99,10 @@ func replace(m *machine, j *job) {
 	}
 }
 
-// renewStarting acts on the dirt of a service that is not ready yet.
-func renewStarting(m *machine, j *job) {
-	if !j.dirt.forced && (j.rule.signal() != 0 || j.rule.Busy != Replace) {
-		return
-	}
+// The answers to due: acts has told that there is something to do.
+
+// startOver starts a service anew that is not ready yet.
+func startOver(m *machine, j *job) {
 	m.stop(j, j.cur, superseded, "superseded")
 	j.phase = stopping
 }
@@ -111,12 +110,8 @@ func renewStarting(m *machine, j *job) {
 // renew acts on the dirt of a rule that is up.
 func renew(m *machine, j *job) {
 	switch {
-	case j.dirt.forced && !j.service():
-		return
 	case j.rule.signal() != 0 && !j.dirt.forced:
 		m.signal(j)
-	case !j.service() || j.rule.Busy == Queue && !j.dirt.forced:
-		return
 	case j.rule.Overlap:
 		j.phase = handover
 		j.next = m.begin(j)
@@ -168,9 +163,6 @@ func giveUpNext(m *machine, j *job) {
 
 // abandon stops the new run of a handover for a newer one. The old one serves on.
 func abandon(m *machine, j *job) {
-	if !j.dirt.forced && j.rule.Busy != Replace {
-		return
-	}
 	m.stop(j, j.next, superseded, "superseded")
 	j.phase = abandoning
 }

@@ -408,3 +408,113 @@ func TestInboxKeepsOrderAndEnds(t *testing.T) {
 		t.Error("got more after the end")
 	}
 }
+
+func TestProcessEnvironmentInOrder(t *testing.T) {
+	e := sh("e", `echo "=$BASE $GLOBAL $FILE $OWN $FLINCH_RULE="`)
+	e.AtStart = false
+	e.Env = []string{"BASE=global", "GLOBAL=global", "FILE=global", "OWN=own", "FLINCH_RULE=nonsense"}
+	e.GlobalEnv = 3
+	r := newRig(t, Options{}, nil, e)
+	e.EnvFile = filepath.Join(r.root, ".env")
+	if err := os.WriteFile(e.EnvFile, []byte("FILE=file\nOWN=${GLOBAL}-file\nBASE=\"${BASE} file\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.do(Request{Verb: DoSetRules, Set: []Rule{e}})
+	r.do(Request{Verb: DoTrigger, Rules: []string{"e"}})
+	r.await(EventOver, "e", 1)
+	r.printed("=global file global file own e=")
+	if err := os.Remove(e.EnvFile); err != nil {
+		t.Fatal(err)
+	}
+	r.do(Request{Verb: DoTrigger, Rules: []string{"e"}})
+	if o := r.await(EventOver, "e", 2); o.Err == nil || o.Outcome != Failed {
+		t.Errorf("without the file: got %v %v", o.Outcome, o.Err)
+	}
+}
+
+func TestProcessIsSignalledOncePerChange(t *testing.T) {
+	s := sh("s", `trap 'echo got HUP' HUP; echo up; while :; do sleep 0.01; done`)
+	s.Kind, s.Busy, s.BusySignal = Service, SendSignal, syscall.SIGHUP
+	r := newRig(t, Options{}, nil, s)
+	r.printed("up")
+	pid := r.await(EventStarted, "s", 1).PID
+	r.save("x", "s")
+	if e := r.await(EventSignalled, "s", 1); e.PID != pid || e.Signal != syscall.SIGHUP {
+		t.Errorf("got %+v", e)
+	}
+	r.printed("got HUP")
+	if n := r.do(Request{Verb: DoStatus}).Status.Rules[0].Runs; n != 1 {
+		t.Errorf("got %d runs, want 1", n)
+	}
+}
+
+func TestProcessLeftoversAreNamed(t *testing.T) {
+	swept := sh("swept", `sleep 1000 & true`)
+	left := sh("left", `setsid -f sh -c 'echo > up; exec sleep 1000'; while [ ! -e up ]; do sleep 0.01; done`)
+	left.Leftovers = SessionLeftovers
+	r := newRig(t, Options{}, nil, swept, left)
+	for name, want := range map[string]string{"swept": "left behind and killed: s", "left": "left running: s"} {
+		if e := r.await(EventNote, name, 1); !strings.HasPrefix(e.Text, want) {
+			t.Errorf("%s: got %q, want %q", name, e.Text, want)
+		}
+		if e := r.await(EventOver, name, 1); e.Outcome != Succeeded {
+			t.Errorf("%s: got %v", name, e.Outcome)
+		}
+	}
+	// It is ours to end: the rule was told to leave it.
+	tree := r.await(EventNote, "left", 1).Text
+	var pid int
+	if _, err := fmt.Sscanf(tree[strings.Index(tree, "pid "):], "pid %d", &pid); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
+}
+
+func TestProcessEachAtTheStartTakesAllFiles(t *testing.T) {
+	each := sh("each", `echo file {file}`)
+	each.Each, each.AtStart = true, false
+	r := newRig(t, Options{}, func(string) []string { return []string{"a", "b"} }, each)
+	for _, p := range []string{"a", "b"} {
+		if err := os.WriteFile(filepath.Join(r.root, p), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.do(Request{Verb: DoTrigger, Rules: []string{"each"}})
+	r.await(EventOver, "each", 2)
+	r.printed(`file \./a`)
+	r.printed(`file \./b`)
+}
+
+func TestProcessKillEndsEverythingAtOnce(t *testing.T) {
+	deaf := sh("deaf", `trap '' TERM; echo up; while :; do sleep 0.01; done`)
+	deaf.Kind, deaf.StopTimeout = Service, time.Minute
+	r := newRig(t, Options{}, nil, deaf)
+	r.printed("up")
+	began := time.Now()
+	r.runner.Do(t.Context(), Request{Verb: DoKill})
+	r.quit()
+	if e := r.await(EventOver, "deaf", 1); e.Signal != syscall.SIGKILL || time.Since(began) > patience/2 {
+		t.Errorf("got %v after %v", e.Signal, time.Since(began))
+	}
+}
+
+func TestProcessOutputFileGoesWithItsRule(t *testing.T) {
+	a, b := sh("a", "echo one"), sh("b", "echo two")
+	a.Output.File = "a.log"
+	r := newRig(t, Options{}, nil, a)
+	r.await(EventOver, "a", 1)
+	r.do(Request{Verb: DoSetRules, Set: []Rule{b}})
+	r.await(EventOver, "b", 1)
+	r.eventually("the file to be closed", func() bool {
+		links, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range links {
+			if to, _ := os.Readlink(link); to == filepath.Join(r.root, "a.log") {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -139,7 +139,7 @@ func answers() *table {
 			curOver: stay, nextOver: stay, oldOver: stay, expired: stay, retry: stay, halt: rest,
 		},
 		starting: {
-			triggered: interrupt, forced: replace, due: renewStarting, started: wentUp, gotReady: becameReady, unready: giveUp,
+			triggered: interrupt, forced: replace, due: startOver, started: wentUp, gotReady: becameReady, unready: giveUp,
 			curOver: ended, nextOver: stay, oldOver: stay, expired: timeOut, retry: stay, halt: stopAll,
 		},
 		up: {
