@@ -335,7 +335,7 @@ func (c *crawl) survey(e *eye, h *harvest, n *node, fd int) error {
 	n.flags &^= fresh
 	top, _ := n.top()
 	if top.flags&only != 0 {
-		return c.surveyOne(e, n, fd)
+		return c.surveyOne(e, h, n, fd)
 	}
 	s := surveyor{crawl: c, eye: e, node: n, fd: fd, root: int(top.root), harvest: h}
 	if c.prune != nil || c.skip != nil {
@@ -351,8 +351,9 @@ func (c *crawl) survey(e *eye, h *harvest, n *node, fd int) error {
 }
 
 // surveyOne remembers the one name of a root that is a file.
-func (c *crawl) surveyOne(e *eye, n *node, fd int) error {
+func (c *crawl) surveyOne(e *eye, h *harvest, n *node, fd int) error {
 	err := e.stat(fd, n.name)
+	h.links = append(h.links, linkAt{n, n.name})
 	if troubleOf(err) == absent || err == nil && typeOf(e.st.Mode) == Dir {
 		return nil
 	}

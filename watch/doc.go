@@ -10,6 +10,10 @@
 // quiet. A consumer that is slow gets fewer, larger batches; memory is bounded by the number of changed names. [Watcher.Mark]
 // and [Watcher.Sync] are barriers: what had happened before them has been handed over when they come back.
 //
+// What nobody can see who watches folders: a file written to through a further hard link that was made outside the tree after the
+// file was last looked at, or that is gone again before it is; a store through a mapping that stays open. Files that are roots
+// have watches of their own and are safe from the former.
+//
 // One goroutine owns the tree. It starts with New, and ends with [Watcher.Close] or with New's context. A second one waits for the
 // kernel; looks at many directories are shared among a few that end with the look.
 package watch

@@ -24,13 +24,19 @@ func (w *Watcher) lookFile(p spot, k mark) {
 	if w.tooYoung(p, i, known, &x, k) {
 		return
 	}
+	if p.node.flags&polled != 0 && !(known && x.equal(&p.node.files.list[i])) {
+		w.untold(p.node, &x, k)
+	}
 	if known {
 		w.compareFile(p, i, x, k)
 	} else {
 		w.newFile(p, x, k)
 	}
-	if x.flags&linked != 0 {
+	switch {
+	case x.flags&linked != 0:
 		w.linkNew(p, x.ino)
+	case p.node.flags&only != 0: // a root is worth a watch of its own: names may be given to it anywhere
+		w.link(p.node, p.name)
 	}
 	if w.follow {
 		w.lookLink(p, &x, k)

@@ -16,11 +16,11 @@ type polling struct {
 
 const (
 	defaultPoll = 250 * time.Millisecond
-	pollShare   = 50          // polling takes one part in so many of one CPU's time
-	pollTired   = time.Hour   // after so long without a change
-	pollSlow    = 10          // it is so many times slower
-	pollHot     = time.Minute // how long a directory is looked at more often
-	barrierPoll = 50 * time.Millisecond
+	pollShare   = 50                     // polling takes one part in so many of one CPU's time
+	pollTired   = time.Hour              // after so long without a change
+	pollSlow    = 10                     // it is so many times slower
+	pollHot     = time.Minute            // how long a directory is looked at more often
+	barrierPoll = 250 * time.Millisecond // what a barrier may cost
 )
 
 func (w *Watcher) shortest() time.Duration {
@@ -69,6 +69,9 @@ func (w *Watcher) pollNow() {
 		w.markHot()
 	}
 	w.settle()
+	if full {
+		w.acquit()
+	}
 	w.schedule(found, full, time.Since(began))
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/watch/inotify"
 )
 
 func polling20(o *Options) { o.Backend, o.Poll = "poll", 20*time.Millisecond }
@@ -106,5 +108,38 @@ func TestSleepOfTheMachine(t *testing.T) {
 	p.until()
 	if s := p.w.Stats(); s.Rescans != 1 {
 		t.Errorf("%d rescans", s.Rescans)
+	}
+}
+
+// TestUnknownFilesystem: one of a type that we do not know is polled beside inotify until it shows what it is worth.
+func TestUnknownFilesystem(t *testing.T) {
+	k := system()
+	k.fsType = func(int) (int64, error) { return 0x1234567, nil }
+	for _, silent := range []bool{false, true} {
+		warnings := make(chan Warning, 10)
+		var sys inotify.Syscalls
+		if silent {
+			sys.Add = func(fd int, path string, mask uint32) (int, error) {
+				return unix.InotifyAddWatch(fd, path, unix.IN_DELETE_SELF)
+			}
+		}
+		p := watchWith(t, "mkdir r/d; touch r/d/f", k, sys, Options{Poll: 100 * time.Millisecond, Warn: func(v Warning) { warnings <- v }})
+		if s := p.w.Stats(); s.Polled != 2 {
+			t.Errorf("silent %v: %d of 2 are polled", silent, s.Polled)
+		}
+		deadline := time.Now().Add(10 * time.Second)
+		for i := 0; len(warnings) == 0 && p.w.Stats().Polled > 0; i++ {
+			p.sh("echo >>r/d/f")
+			if _, err := p.nextWithin(); err != nil || time.Now().After(deadline) {
+				t.Fatalf("silent %v: undecided: %v", silent, err)
+			}
+		}
+		if silent {
+			if v := <-warnings; v.Kind != PollingMount || v.String() == "" {
+				t.Errorf("warning %v", v)
+			}
+		} else if len(warnings) > 0 {
+			t.Errorf("a filesystem that tells: %v", <-warnings)
+		}
 	}
 }

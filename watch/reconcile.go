@@ -158,6 +158,9 @@ func (w *Watcher) work(j job) {
 		return
 	}
 	w.heat(n)
+	if n.flags&polled != 0 && slices.ContainsFunc(slices.Collect(maps.Values(j.marks.names)), func(k mark) bool { return k.bits != 0 }) {
+		w.heard(n.dev)
+	}
 	var ed edit
 	for _, name := range slices.Sorted(maps.Keys(j.marks.names)) {
 		w.look(spot{n, fd, name, &ed}, j.marks.names[name])

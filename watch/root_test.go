@@ -87,6 +87,7 @@ func TestRootFile(t *testing.T) {
 	p.want("echo c >>r/other; touch r/new; rm r/other; mkdir r/d; touch r/d/f")
 	p.want("echo new >r/tmp; mv r/tmp r/f", "write file .")
 	p.want("chmod 600 r/f", "attrib file .")
+	p.want("ln r/f out/l; echo through it >>out/l", "write file .")
 	p.want("rm r/f", "remove file .")
 	p.want("echo back >r/f", "create file .")
 	p.want("mv r/f r/g; echo again >r/f; rm r/g", "write file .")

@@ -168,7 +168,8 @@ func (w *Watcher) Next(ctx context.Context) (Batch, error) {
 }
 
 // Mark asks for a barrier and returns at once. It comes back in a later Batch.Marks, when all that happened before this
-// call has been handed over.
+// call has been handed over. What is polled is looked at for it; where that takes longer than 250 ms, only folders are that have
+// changed within the last minute.
 func (w *Watcher) Mark(id uint64) { w.asked.add(wish{mark: Mark{ID: id, Time: time.Now()}}) }
 
 // Sync waits until Next has handed over all that happened before the call.
