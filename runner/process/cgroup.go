@@ -141,7 +141,11 @@ func (c *cgroups) giveBack(dir *cgroupDir) {
 }
 
 // remove has an empty directory removed soon.
-func (c *cgroups) remove(path string) { c.gone <- path }
+func (c *cgroups) remove(path string) {
+	if c != nil && path != "" {
+		c.gone <- path
+	}
+}
 
 // close removes what can be removed, and ends the goroutine.
 func (c *cgroups) close() {

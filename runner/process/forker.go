@@ -58,6 +58,7 @@ func (h *Host) lookAround() {
 	for _, pid := range h.children() {
 		h.foreign[pid] = true
 	}
+	h.mixed = h.pid == 1 || len(h.foreign) > 0
 }
 
 // nextEvent makes the select offer the oldest event, or nothing.
@@ -197,9 +198,9 @@ func (h *Host) settle() {
 			h.finish(t)
 		}
 	}
-	if h.closing && h.allQuiet() {
+	if h.closing && !h.still && h.allQuiet() {
 		close(h.quiet)
-		h.closing = false
+		h.still = true
 	}
 }
 
@@ -354,7 +355,5 @@ func (h *Host) over(t *Tree, left []Proc) {
 func (h *Host) forget(t *Tree) {
 	delete(h.trees, t.number)
 	h.guardian.drop(t)
-	if t.cgroup != "" {
-		h.cgroups.remove(t.cgroup)
-	}
+	h.cgroups.remove(t.cgroup)
 }

@@ -181,6 +181,32 @@ func TestGuardianSpares(t *testing.T) {
 	})
 }
 
+// The program may have children that are not of its making, if it was executed in a shell that had some. Their orphans are
+// reaped, and not taken for those of a run.
+func TestForeignChildren(t *testing.T) {
+	seconds := uniqueSeconds()
+	defer killHolders(seconds)
+	gate := t.TempDir() + "/gate"
+	if err := unix.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, sh(`sh -c "env -i setsid sleep `+seconds+` & read x <`+gate+`" & exec "$@"`, self("host", "plain")...))
+	strangers := func(parent int) bool {
+		return slices.ContainsFunc(holders(seconds), func(q Proc) bool { return q.Name == "sleep" && q.Parent == parent })
+	}
+	p.do(t, "start true")
+	p.out.prefix(t, "over")
+	write(t, gate, "go\n", 0)
+	eventually(t, "the stranger is the program's orphan", func() bool { return strangers(p.pid) })
+	p.do(t, "start sleep 0.01")
+	p.out.prefix(t, "over")
+	p.do(t, "close")
+	p.out.want(t, "closed <nil>")
+	if got := countName(holders(seconds), "sleep"); got != 1 {
+		t.Errorf("the stranger: got %d, want 1", got)
+	}
+}
+
 // The guardian does not mind signals that were meant for all, and another takes the place of one that was killed.
 func TestGuardianLives(t *testing.T) {
 	word := token(t)

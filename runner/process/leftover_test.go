@@ -22,10 +22,7 @@ func leave(t *testing.T, h *Host, policy Leftovers, word string) (tree *Tree, sw
 	}
 	tree = start(t, h, Spec{Argv: sh(leaving), Stdin: r, Env: env("W=" + word), Leftovers: policy})
 	r.Close()
-	eventually(t, "all sleep", func() bool {
-		list := names(tree.Members())
-		return len(list) == 5 && strings.Count(strings.Join(list, " "), "sleep") == 4
-	})
+	eventually(t, "all sleep", func() bool { return len(sleepers(word)) == 4 })
 	w.Close()
 	for {
 		switch e := <-h.Events(); e.Kind {

@@ -72,23 +72,24 @@ func (h *Host) byCgroup(pid int) *Tree {
 	return nil
 }
 
-// byPlace goes by the snapshot, session and group. A run that is over does not hold its numbers any more.
-func (h *Host) byPlace(p Proc) *Tree {
+// byPlace goes by the snapshot, session and group. A run that is over does not hold its numbers any more; of two that
+// claim a number the later one has it.
+func (h *Host) byPlace(p Proc) (found *Tree) {
 	for _, t := range h.trees {
 		if start, ok := t.known[p.PID]; ok && start == p.Start {
 			return t
 		}
-		if t.phase != over && (p.Session == t.pid || p.Group == t.pid) {
-			return t
+		if t.phase != over && (p.Session == t.pid || p.Group == t.pid) && (found == nil || t.number > found.number) {
+			found = t
 		}
 	}
-	return nil
+	return found
 }
 
 // onlyOne is the last evidence: an orphan without any (a daemon with an emptied environment) must come from a run, and
-// there is just one. Not so for PID 1, to which orphans of strangers come too.
+// there is just one. Not so where orphans of strangers come to us too.
 func (h *Host) onlyOne() (only *Tree) {
-	if h.pid == 1 {
+	if h.mixed {
 		return nil
 	}
 	for _, t := range h.trees {

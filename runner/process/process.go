@@ -79,8 +79,10 @@ type Host struct {
 	terminal  *terminal        // nil: no controlling terminal
 	after     []func()         // to be done when the caller has its answer
 	noLists   bool             // the kernel has no /proc/PID/task/TID/children
+	mixed     bool             // orphans of strangers come to us too
 	suspended time.Time        // when Suspend was called; zero: running
-	closing   bool
+	closing   bool             // no run starts any more
+	still     bool             // and none is left: quiet is closed
 	ended     bool
 }
 

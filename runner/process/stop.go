@@ -58,7 +58,8 @@ func (h *Host) beginClose() {
 	h.settle()
 }
 
-// allQuiet tells whether all runs are over, and kills orphans that no run can be found for.
+// allQuiet tells whether all runs are over and all their orphans gone. Orphans that no run can be found for are killed,
+// unless they may be strangers.
 func (h *Host) allQuiet() bool {
 	for _, t := range h.trees {
 		if t.phase != over {
@@ -67,7 +68,7 @@ func (h *Host) allQuiet() bool {
 	}
 	quiet := true
 	for pid, c := range h.adopted {
-		if c.tree == nil {
+		if c.tree == nil && !h.mixed {
 			unix.Kill(pid, unix.SIGKILL)
 			quiet = false
 		}
