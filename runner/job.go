@@ -16,7 +16,7 @@ type job struct {
 	needs, needed []*job // direct ones
 	view          view   // see survey
 
-	green   bool // the last round that counted succeeded
+	green   bool // the last round that counted succeeded; superseded ones do not count
 	broken  bool // it failed
 	halted  bool // by `stop RULE`: only trigger and restart leave it
 	paused  bool
@@ -49,7 +49,6 @@ type stale struct {
 
 func (j *job) live() bool { return j.cur.live() || j.next.live() || j.old.live() }
 
-// serving tells whether a service does its work, or a task's success stands.
 func (j *job) service() bool { return j.rule.service() }
 
 // newest is the round that inputs of a start are about.

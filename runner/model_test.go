@@ -391,7 +391,7 @@ func (s *sim) checkPhase(j *job) {
 func (s *sim) rules() (list []Rule) {
 	n := 1 + s.rnd.IntN(6)
 	for i := range n {
-		r := Rule{Name: string(rune('a' + i)), AtStart: s.rnd.IntN(5) > 0, Watches: true, StopTimeout: time.Second}
+		r := Rule{Name: string(rune('a' + i)), AtStart: s.rnd.IntN(5) > 0, StopTimeout: time.Second}
 		for k := range i {
 			if s.rnd.IntN(3) == 0 {
 				r.Needs = append(r.Needs, string(rune('a'+k)))
@@ -614,7 +614,7 @@ func BenchmarkWave(b *testing.B) {
 			var rules []Rule
 			w := Wave{}
 			for i := range size.rules {
-				rules = append(rules, Rule{Name: fmt.Sprint("r", i), AtStart: true, Watches: true})
+				rules = append(rules, Rule{Name: fmt.Sprint("r", i), AtStart: true})
 			}
 			changes := make([]Change, size.changes)
 			for i := range changes {

@@ -185,7 +185,7 @@ func (r *rig) do(req Request) Reply {
 }
 
 func sh(name, script string) Rule {
-	return Rule{Name: name, Command: parsed(script), AtStart: true, Watches: true}
+	return Rule{Name: name, Command: parsed(script), AtStart: true}
 }
 
 func parsed(script string) command.Command {
@@ -201,7 +201,7 @@ func helping(name string, args ...string) Rule {
 	if err != nil {
 		panic(err)
 	}
-	return Rule{Name: name, Kind: Service, Busy: Replace, Command: c, AtStart: true, Watches: true}
+	return Rule{Name: name, Kind: Service, Busy: Replace, Command: c, AtStart: true}
 }
 
 func TestProcessTaskIsGivenItsChanges(t *testing.T) {
@@ -285,7 +285,7 @@ func TestProcessReadiness(t *testing.T) {
 	never := helping("never", "serve", "1")
 	never.Ready = ready.Spec{Log: regexp.MustCompile("never"), Timeout: 300 * ms}
 	after := sh("after", "true")
-	after.Needs, after.Watches = []string{"log", "port", "exec"}, false
+	after.Needs = []string{"log", "port", "exec"}
 	r := newRig(t, Options{}, nil, log, port, exec, never, after)
 	for _, name := range []string{"log", "port", "exec"} {
 		r.await(EventReady, name, 1)

@@ -100,7 +100,7 @@ type Rule struct {
 	GlobalEnv int
 
 	Needs   []string // rules whose success this one waits for and follows
-	Watches bool     // has files of its own; without, it follows its needs only
+	Globs   []string // what it reacts to, as text: not read, but a rule with others is another one
 	AtStart bool     // runs before the first change
 	Each    bool     // of a task: one run for each changed file
 	Content Content
@@ -170,6 +170,6 @@ func (r *Rule) same(other *Rule) bool { return reflect.DeepEqual(r, other) }
 // clone is a copy that the caller may keep while the original changes.
 func (r *Rule) clone() *Rule {
 	c := *r
-	c.Env, c.Needs, c.Listen = slices.Clone(r.Env), slices.Clone(r.Needs), slices.Clone(r.Listen)
+	c.Env, c.Needs, c.Globs, c.Listen = slices.Clone(r.Env), slices.Clone(r.Needs), slices.Clone(r.Globs), slices.Clone(r.Listen)
 	return &c
 }

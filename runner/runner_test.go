@@ -9,11 +9,11 @@ import (
 )
 
 func task(name string, needs ...string) Rule {
-	return Rule{Name: name, Needs: needs, AtStart: true, Watches: true}
+	return Rule{Name: name, Needs: needs, AtStart: true}
 }
 
 func service(name string, needs ...string) Rule {
-	return Rule{Name: name, Kind: Service, Busy: Replace, Needs: needs, AtStart: true, Watches: true, Ready: ready.Spec{AnyPort: true, Timeout: 30 * time.Second}}
+	return Rule{Name: name, Kind: Service, Busy: Replace, Needs: needs, AtStart: true, Ready: ready.Spec{AnyPort: true, Timeout: 30 * time.Second}}
 }
 
 const ms = time.Millisecond
