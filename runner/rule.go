@@ -99,10 +99,13 @@ type Rule struct {
 	// GlobalEnv is what of Env comes before EnvFile: its first so many elements.
 	GlobalEnv int
 
-	Needs   []string // rules whose success this one waits for and follows
-	Globs   []string // what it reacts to, as text: not read, but a rule with others is another one
-	AtStart bool     // runs before the first change
-	Each    bool     // of a task: one run for each changed file
+	Needs []string // rules whose success this one waits for and follows
+	// Watches (it has files of its own) and Globs (what it reacts to, as text) mean nothing
+	// to the Runner, which is sent triggers; but a rule where they differ is another one.
+	Watches bool
+	Globs   []string
+	AtStart bool // runs before the first change
+	Each    bool // of a task: one run for each changed file
 	Content Content
 
 	Busy       Busy
