@@ -40,8 +40,9 @@ type ground struct {
 	*devices
 	prune, skip func(root int, path string) bool
 	follow      bool
-	since       int64    // ns: when the first crawl began, and a tick before
-	bases       []string // the path of each root, free of symbolic links; "" while it is gone
+	stop        <-chan struct{} // closed: do not go on
+	since       int64           // ns: when the first crawl began, and a tick before
+	bases       []string        // the path of each root, free of symbolic links; "" while it is gone
 }
 
 // visit is a directory to list. Children are opened through their parent's descriptor, so
@@ -142,8 +143,34 @@ func (c *crawl) next() (visit, bool) {
 		}
 		c.more.Wait()
 	}
+	if c.stopped() {
+		c.drop()
+		return visit{}, false
+	}
 	c.busy++
 	return c.pop(), true
+}
+
+func (g *ground) stopped() bool {
+	select {
+	case <-g.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// drop gives up what waits in the stack.
+func (c *crawl) drop() {
+	for _, v := range c.stack {
+		if v.from == nil {
+			_ = c.close(v.fd)
+		} else if v.from.users.Add(-1) == 0 && v.from.fd >= 0 {
+			_ = c.close(v.from.fd)
+		}
+	}
+	c.stack = nil
+	c.more.Broadcast()
 }
 
 func (c *crawl) pop() visit {

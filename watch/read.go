@@ -128,7 +128,7 @@ func (w *Watcher) resume() {
 	r.lately, r.until, r.holding = 0, time.Time{}, false
 	select {
 	case r.onward <- struct{}{}:
-	case <-w.stop:
+	case <-w.closing:
 	}
 }
 
@@ -158,7 +158,7 @@ func (w *Watcher) gather(done <-chan struct{}) {
 			w.reading.holding = false
 			select {
 			case w.reading.onward <- struct{}{}:
-			case <-w.stop:
+			case <-w.closing:
 				<-done
 				return
 			}

@@ -107,6 +107,9 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 		return
 	}
 	n := j.node
+	if n.flags&unreadable != 0 && n.id < 0 && !w.silent {
+		w.again(n) // a watch was not to be had while it could not be read
+	}
 	n.flags &^= unreadable | fresh
 	n.ino, n.dev, n.mode = s.ino, s.dev, s.mode
 	if n.id > 0 && !w.at(n.dev).poll {
@@ -337,8 +340,10 @@ func (w *Watcher) replace(p spot, old *node, k mark) *node {
 // meet finds out which directory it is that is open at fd, and takes fd over.
 func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
 	id, err := w.watchNew(p.node, fd)
-	if serr := w.eye.self(fd); serr != nil {
-		err = serr
+	if err := w.eye.self(fd); err != nil {
+		_ = w.close(fd)
+		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+		return
 	}
 	if err != nil && troubleOf(err) == absent {
 		_ = w.close(fd)
@@ -346,6 +351,10 @@ func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
 		return
 	}
 	c := p.node.child(p.name)
+	if c != nil && err != nil && c.ino == w.eye.st.Ino {
+		id = c.id // no watch is to be had now; its own look will prove who it is
+		w.dirty.of(c.id).list = true
+	}
 	if c != nil && w.isSame(c, id) {
 		w.stillHere(p, c, k, id)
 		_ = w.close(fd)
@@ -433,9 +442,13 @@ func (w *Watcher) elsewhere(p spot, id int32, k mark) *node {
 		case m.ino != ino && m.ino != 0:
 			continue
 		}
-		if fd, err := w.pin(w.eye, m); err == nil {
+		fd, err := w.pin(w.eye, m)
+		if err == nil {
 			_ = w.close(fd)
 			continue
+		}
+		if troubleOf(err) == strange {
+			w.again(m) // it may be there all the same
 		}
 		w.detach(m, k)
 		return m

@@ -278,11 +278,21 @@ func (w *Watcher) isRoot(r *root, g goal) bool {
 	if r.top.flags&only != 0 {
 		file = r.top.name
 	}
-	if file != g.file || w.eye.self(g.fd) != nil {
+	if file != g.file {
 		return false
 	}
 	id, err := w.watchNew(r.top, g.fd)
-	return err == nil && w.isSame(r.top, id)
+	if w.eye.self(g.fd) != nil || err != nil {
+		w.later(w.now.Add(pairing*10), nil, nil)
+		return w.eye.st.Ino == r.top.ino
+	}
+	if !w.isSame(r.top, id) {
+		return false
+	}
+	if id > 0 && r.top.id < 0 {
+		w.rewatch(r.top, id)
+	}
+	return true
 }
 
 // newRoots checks Options.Roots.

@@ -94,7 +94,7 @@ type named struct {
 	entry
 }
 
-// apply carries an edit out.
+// apply carries an edit out. A few changes are made in place; the bytes of removed names stay until there are many.
 func (f *files) apply(e *edit) {
 	if len(e.gone) == 0 && len(e.add) == 0 {
 		return
@@ -102,21 +102,47 @@ func (f *files) apply(e *edit) {
 	slices.Sort(e.gone)
 	e.gone = slices.Compact(e.gone)
 	slices.SortFunc(e.add, func(a, b named) int { return strings.Compare(a.name, b.name) })
-	all := make([]named, 0, len(f.list)+len(e.add)-len(e.gone))
-	next, gone := 0, e.gone
+	if len(e.gone)+len(e.add) > 4 || len(f.names) > 64*len(f.list)+1024 {
+		f.merge(e)
+		return
+	}
+	for _, i := range slices.Backward(e.gone) {
+		f.list = slices.Delete(f.list, i, i+1)
+	}
+	for _, x := range e.add {
+		i, _ := f.find(x.name)
+		x.off, x.len = uint32(len(f.names)), uint8(len(x.name))
+		f.names += x.name
+		f.list = slices.Insert(f.list, i, x.entry)
+	}
+}
+
+// merge makes both anew.
+func (f *files) merge(e *edit) {
+	next := files{list: make([]entry, 0, len(f.list)+len(e.add)-len(e.gone))}
+	var names strings.Builder
+	names.Grow(len(f.names) + 16*len(e.add))
+	put := func(x entry, name string) {
+		x.off, x.len = uint32(names.Len()), uint8(len(name))
+		names.WriteString(name)
+		next.list = append(next.list, x)
+	}
+	add, gone := e.add, e.gone
 	for i := range f.list {
 		if len(gone) > 0 && gone[0] == i {
 			gone = gone[1:]
 			continue
 		}
-		name := f.name(i)
-		for next < len(e.add) && e.add[next].name < name {
-			all = append(all, e.add[next])
-			next++
+		for name := f.name(i); len(add) > 0 && add[0].name < name; add = add[1:] {
+			put(add[0].entry, add[0].name)
 		}
-		all = append(all, named{name, f.list[i]})
+		put(f.list[i], f.name(i))
 	}
-	f.build(append(all, e.add[next:]...))
+	for _, x := range add {
+		put(x.entry, x.name)
+	}
+	next.names = names.String()
+	*f = next
 }
 
 // build takes over entries that are sorted by name.

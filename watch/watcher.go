@@ -45,14 +45,14 @@ type Options struct {
 
 // Watcher tells what changes below its roots. Its methods are safe for concurrent use; Next has one caller at a time.
 type Watcher struct {
-	opts  Options
-	stop  chan struct{} // closed by Close
-	ended chan struct{} // closed when the goroutine has ended
-	once  sync.Once
-	calls chan func()
-	turn  chan struct{} // taken by Next when there is something to hand over
-	out   chan Batch    // and then that
-	asked wishlist
+	opts    Options
+	closing chan struct{} // closed by Close
+	ended   chan struct{} // closed when the goroutine has ended
+	once    sync.Once
+	calls   chan func()
+	turn    chan struct{} // taken by Next when there is something to hand over
+	out     chan Batch    // and then that
+	asked   wishlist
 
 	// All below belongs to the Watcher's goroutine.
 	ground
@@ -96,14 +96,14 @@ func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscall
 	}
 	w := &Watcher{
 		opts: opts, roots: roots,
-		stop: make(chan struct{}), ended: make(chan struct{}),
+		closing: make(chan struct{}), ended: make(chan struct{}),
 		calls: make(chan func()), turn: make(chan struct{}), out: make(chan Batch),
 		asked: wishlist{wake: make(chan struct{}, 1)},
 		dirty: make(dirt), parked: make(dirt), anchors: make(map[int32][]anchor),
 		mute: true, now: time.Now(), free: make(chan struct{}),
 	}
 	close(w.free)
-	w.ground = ground{kernel: k, devices: &devices{}, prune: opts.Prune, skip: opts.Skip, follow: opts.Follow,
+	w.ground = ground{kernel: k, devices: &devices{}, prune: opts.Prune, skip: opts.Skip, follow: opts.Follow, stop: w.closing,
 		bases: make([]string, len(roots)), since: w.now.Add(-tickFine).UnixNano()}
 	if err := w.choose(sys); err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func (w *Watcher) Refresh() { w.asked.add(wish{refresh: true}) }
 
 // Close ends the watch and waits for its end. Further calls do nothing.
 func (w *Watcher) Close() error {
-	w.once.Do(func() { close(w.stop) })
+	w.once.Do(func() { close(w.closing) })
 	<-w.ended
 	return nil
 }
@@ -246,7 +246,7 @@ func (w *Watcher) run(up chan<- error) {
 	err := w.start()
 	select {
 	case up <- err:
-	case <-w.stop:
+	case <-w.closing:
 		return
 	}
 	for err == nil {
@@ -326,7 +326,7 @@ func (w *Watcher) wait() bool {
 		free = w.free
 	}
 	select {
-	case <-w.stop:
+	case <-w.closing:
 		return false
 	case turn <- struct{}{}:
 		w.deliver()
