@@ -51,13 +51,19 @@ func (p *plan) strays(items []item) (list []stray) {
 // that one of them was looked at.
 func (s *session) skip(src *source, root int, path string) bool {
 	p := src.plans.Load()
-	if !p.skip(root, path) {
+	if !p.skip(root, path) || !s.unseen(p, root, path, false) {
 		return false
 	}
 	if s.current.Load() == src { // else it is the first look at everything
 		s.history.glimpse(stray{plan: p, root: root, path: path, time: time.Now(), unverified: true})
 	}
 	return true
+}
+
+// prune tells the watcher which folders nobody wants to hear of.
+func (s *session) prune(src *source, root int, dir string) bool {
+	p := src.plans.Load()
+	return p.prune(root, dir) && s.unseen(p, root, dir, true)
 }
 
 // glimpse tells of a file that nobody wants and that may have changed. Of many at

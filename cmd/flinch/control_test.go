@@ -22,6 +22,7 @@ const patience = 30 * time.Second
 type running struct {
 	t      *testing.T
 	dir    string
+	args   []string
 	cmd    *exec.Cmd
 	errLog string
 	client *control.Client
@@ -49,7 +50,7 @@ func (r *running) start() {
 		r.t.Fatal(err)
 	}
 	defer log.Close()
-	r.cmd = exec.Command("flinch") // testscript puts this test binary there under that name
+	r.cmd = exec.Command("flinch", r.args...) // testscript puts this test binary there under that name
 	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = r.dir, log, log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

@@ -20,6 +20,8 @@ type options struct {
 	color     string
 
 	once    bool
+	record  string   // the file to record to
+	words   []string // the command after --
 	service bool
 	flags   []config.Flag // flags that stand for a key of the config, in the order given
 }
@@ -56,7 +58,7 @@ func newRoot(io stdio) *cobra.Command {
 	root.AddCommand(o.checkCommand(), o.initCommand(), o.eventsCommand(), o.explainCommand(),
 		o.schemaCommand(), o.versionCommand())
 	root.AddCommand(o.controlCommands()...)
-	root.AddCommand(o.doctorCommand())
+	root.AddCommand(o.doctorCommand(), o.recordCommand(), o.replayCommand())
 	root.AddCommand(laterCommands()...)
 	root.SuggestionsMinimumDistance = 2
 	return root
@@ -77,6 +79,7 @@ func (o *options) runFlags(f *pflag.FlagSet) {
 	o.keyFlags(f, ruleFlags)
 	f.BoolVarP(&o.service, "service", "s", false, "keep COMMAND running; restart it on change")
 	f.BoolVar(&o.once, "once", false, "run every rule once in dependency order, stop the services, exit")
+	f.StringVar(&o.record, "record", "", "write what is seen and decided to `FILE`, for flinch replay")
 }
 
 // watchFlags are the flags that say what is seen; commands that watch share them.
@@ -183,6 +186,7 @@ func (o *options) runRoot(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	o.words = args
 	return o.runConfig(cmd.Context(), cfg)
 }
 
@@ -212,7 +216,7 @@ func usageError(cmd *cobra.Command, err error) error {
 // laterCommands are commands of the contract that this version does not have:
 // they say so rather than be taken for something else.
 func laterCommands() []*cobra.Command {
-	names := []string{"attach", "record", "replay", "man"}
+	names := []string{"attach", "man"}
 	var commands []*cobra.Command
 	for _, name := range names {
 		commands = append(commands, &cobra.Command{

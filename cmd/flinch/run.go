@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/flinch-run/flinch/config"
-	"github.com/flinch-run/flinch/debounce"
 	"github.com/flinch-run/flinch/runner"
 	"github.com/flinch-run/flinch/watch"
 )
@@ -37,7 +36,7 @@ func (s *session) path(ctx context.Context) runner.Result {
 	var stages sync.WaitGroup
 	stages.Go(func() { s.see(ctx, batches) })
 	stages.Go(func() { s.match(ctx, batches, changes) })
-	stages.Go(func() { debounce.Run(ctx, changes, waves, debounce.Options[seen]{Lanes: s.plan().lanes, Fold: fold}) })
+	stages.Go(func() { s.settleDown(ctx, changes, waves) })
 	stages.Go(func() { s.settle(waves, triggers) })
 	stages.Go(func() { s.steer(ctx) })
 	stages.Go(func() { s.control(ctx) })

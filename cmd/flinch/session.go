@@ -33,12 +33,13 @@ type session struct {
 
 	// current is the source that is watched now. Only match sets it; the
 	// watcher's workers (prune) and the runner's loop (mark) read it.
-	current atomic.Pointer[source]
-	sources chan *source  // to see: watchers to listen to
-	failed  chan error    // from see: the watch was lost for good
-	quits   chan struct{} // to steer: stop everything
-	told    chan telling  // to see: what clients say has changed
-	history *history
+	current  atomic.Pointer[source]
+	sources  chan *source  // to see: watchers to listen to
+	failed   chan error    // from see: the watch was lost for good
+	quits    chan struct{} // to steer: stop everything
+	told     chan telling  // to see: what clients say has changed
+	history  *history
+	recorder *recorder // nil: nothing is recorded
 }
 
 // source is a watcher with the plan that its answers are for. A new plan for
@@ -61,6 +62,9 @@ func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error
 	s := &session{options: o, sources: make(chan *source, 1), failed: make(chan error, 1), quits: make(chan struct{}, 1)}
 	s.told, s.history = make(chan telling), newHistory(cfg.History)
 	if err := s.speak(cfg); err != nil {
+		return nil, err
+	}
+	if err := s.openRecord(p); err != nil {
 		return nil, err
 	}
 	src, err := s.watch(ctx, p)
@@ -108,7 +112,7 @@ func (s *session) watch(ctx context.Context, p *plan) (*source, error) {
 		return src, nil
 	}
 	opt := p.watchOptions()
-	opt.Prune = func(root int, dir string) bool { return src.plans.Load().prune(root, dir) }
+	opt.Prune = func(root int, dir string) bool { return s.prune(src, root, dir) }
 	opt.Skip = func(root int, path string) bool { return s.skip(src, root, path) }
 	opt.Logger, opt.Warn = s.log, warnings(s.log)
 	w, err := watch.New(ctx, opt)

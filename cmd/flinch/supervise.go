@@ -75,6 +75,9 @@ func (s *session) clear() {
 
 // close gives back what the session holds, when no run is left.
 func (s *session) close() {
+	if err := s.recorder.close(); err != nil {
+		s.log.Error(err.Error())
+	}
 	_ = s.printer.Close(printBudget) // whoever does not read now will not hold up the end
 	_ = os.RemoveAll(s.temp)
 }

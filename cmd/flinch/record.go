@@ -1,0 +1,396 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/debounce"
+	"github.com/flinch-run/flinch/rule"
+	"github.com/flinch-run/flinch/watch"
+)
+
+// A record is a file of JSON lines: a head with the config and the ignore files,
+// then what came into the debouncer and what left it, in the order and with the
+// times that it saw. So a replay decides the same, and nothing else is needed
+// for it.
+
+// recordHead is the first line.
+type recordHead struct {
+	V       int           `json:"v"`
+	Flinch  string        `json:"flinch"`
+	Began   time.Time     `json:"began"`
+	Roots   []string      `json:"roots"`
+	Config  *recordConfig `json:"config"`
+	Ignores []recordFile  `json:"ignores,omitempty"`
+}
+
+// recordConfig is a config file or a command line.
+type recordConfig struct {
+	Dir     string        `json:"dir"` // relative to the first root
+	Text    string        `json:"text,omitempty"`
+	Command []string      `json:"command,omitempty"`
+	Service bool          `json:"service,omitempty"`
+	Flags   []config.Flag `json:"flags,omitempty"`
+}
+
+// recordFile is an ignore file; a nil text says that there is none.
+type recordFile struct {
+	Root int     `json:"root"`
+	Path string  `json:"path"` // relative to the root
+	Text *string `json:"text"`
+}
+
+// recordLine is any other line; times are in nanoseconds from the beginning.
+type recordLine struct {
+	At     int64         `json:"at"`
+	In     []recordItem  `json:"in,omitempty"`
+	Config *recordConfig `json:"config,omitempty"` // is in force from here on
+	Ignore *recordFile   `json:"ignore,omitempty"` // has changed
+	Out    []decision    `json:"out,omitempty"`
+}
+
+// recordItem is a change as it went into the debouncer: half of one, for a rename.
+type recordItem struct {
+	Root      int    `json:"root,omitempty"`
+	Path      string `json:"path"`
+	PathB64   string `json:"path_b64,omitempty"`
+	From      string `json:"from,omitempty"`
+	FromB64   string `json:"from_b64,omitempty"`
+	Op        string `json:"op"`
+	Type      string `json:"type"`
+	Open      bool   `json:"open,omitempty"`
+	Closed    bool   `json:"closed,omitempty"`
+	Renamed   bool   `json:"renamed,omitempty"`
+	Recovered bool   `json:"recovered,omitempty"`
+	At        int64  `json:"at"`
+}
+
+// decision is what left the debouncer for one rule.
+type decision struct {
+	Rule  string   `json:"rule"`
+	Paths []string `json:"paths"`
+	Why   string   `json:"why,omitempty"`
+}
+
+// recorder writes a record. Only the goroutine of its debounce touches it, but
+// for open and close.
+type recorder struct {
+	path  string // absolute
+	began time.Time
+	file  *os.File
+	out   *bufio.Writer
+	err   error
+}
+
+func (o *options) recordCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "record FILE [flags] [-- COMMAND [ARG...]]",
+		Short: "run as ever, and write down what is seen and decided",
+		Long: `Run the rules, or one command, as flinch does without record, and write what is
+seen and decided to FILE, with the config and the ignore files. It holds names of
+files, and none of their contents. flinch replay FILE decides it all again.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.record = args[0]
+			dash := cmd.ArgsLenAtDash()
+			if dash == 0 || dash < 0 && len(args) > 1 || dash > 1 {
+				return exit(exitUsage, &hinted{errors.New("record: one file is needed, and -- before a command"), "see flinch record --help"})
+			}
+			cfg, err := o.load(args[1:], dash == 1)
+			if err != nil {
+				return err
+			}
+			o.words = args[1:]
+			return o.runConfig(cmd.Context(), cfg)
+		},
+	}
+	o.runFlags(cmd.Flags())
+	return cmd
+}
+
+// openRecord begins the record, if one is wanted.
+func (s *session) openRecord(p *plan) error {
+	if s.record == "" || s.once {
+		return nil
+	}
+	path, err := filepath.Abs(s.record)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	s.recorder = &recorder{path: path, began: time.Now(), file: f, out: bufio.NewWriter(f)}
+	s.recorder.write(recordHead{
+		V: 1, Flinch: version(), Began: s.recorder.began, Roots: p.roots, Config: s.configOf(p), Ignores: p.ignoreFiles(),
+	})
+	return nil
+}
+
+func (s *session) configOf(p *plan) *recordConfig {
+	c := &recordConfig{Flags: s.flags}
+	if p.cfg.Path == "" {
+		c.Command, c.Service = s.words, s.service
+		c.Dir = relativeTo(p.roots[0], ".")
+		return c
+	}
+	c.Dir = relativeTo(p.roots[0], filepath.Dir(p.configFile()))
+	if data, err := os.ReadFile(p.cfg.Path); err == nil {
+		c.Text = string(data)
+	}
+	return c
+}
+
+func relativeTo(root, dir string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "."
+	}
+	rel, err := filepath.Rel(root, abs)
+	if err != nil {
+		return "."
+	}
+	return rel
+}
+
+// upMax is how many folders above a root are searched for its repository.
+const upMax = 8
+
+// ignoreFiles are those that count in the roots: in watched folders, and above a
+// root up to the top of its repository.
+func (p *plan) ignoreFiles() (files []recordFile) {
+	add := func(root int, name string) {
+		if data, err := os.ReadFile(filepath.Join(p.roots[root], name)); err == nil {
+			text := string(data)
+			files = append(files, recordFile{root, name, &text})
+		}
+	}
+	for root := range p.roots {
+		p.walkFolders(root, func(dir string) {
+			for _, name := range []string{".gitignore", ".ignore", ".git/info/exclude"} {
+				add(root, filepath.Join(dir, name))
+			}
+		})
+		var above []string
+		for up, at := 0, "."; up < upMax; up, at = up+1, filepath.Join("..", at) {
+			above = append(above, at)
+			if _, err := os.Stat(filepath.Join(p.roots[root], at, ".git")); err != nil {
+				continue
+			}
+			empty := ""
+			files = append(files, recordFile{root, filepath.Join(at, ".git", "HEAD"), &empty}) // shows where the repository begins
+			for _, dir := range above[1:] {
+				add(root, filepath.Join(dir, ".gitignore"))
+				add(root, filepath.Join(dir, ".ignore"))
+			}
+			break
+		}
+	}
+	return files
+}
+
+// walkFolders visits the folders of a root that are watched.
+func (p *plan) walkFolders(root int, visit func(dir string)) {
+	_ = filepath.WalkDir(p.roots[root], func(at string, d fs.DirEntry, err error) error {
+		rel, relErr := filepath.Rel(p.roots[root], at)
+		switch {
+		case err != nil || relErr != nil || !d.IsDir():
+			return nil
+		case rel != "." && p.ignores[root].Match(rel, true):
+			return fs.SkipDir
+		}
+		visit(rel)
+		return nil
+	})
+}
+
+// unseen tells whether the watcher may drop a change: when all is recorded only
+// what is ignored, so that other rules can be tried on the record.
+func (s *session) unseen(p *plan, root int, path string, dir bool) bool {
+	if s.recorder == nil {
+		return true
+	}
+	return root != p.file && (p.abs(root, path) == s.recorder.path || p.ignores[root].Match(path, dir))
+}
+
+// settleDown is the stage that waits until changes are complete.
+func (s *session) settleDown(ctx context.Context, in <-chan input, out chan<- wave) {
+	opt := debounce.Options[seen]{Lanes: s.plan().lanes, Fold: fold}
+	if s.recorder == nil {
+		debounce.Run(ctx, in, out, opt)
+		return
+	}
+	defer close(out)
+	r := &recording{s: s, recorder: s.recorder, queue: debounce.NewQueue[seen, watch.Mark](opt)}
+	r.run(ctx, in, out)
+}
+
+// recording is debounce.Run with a pen: the same machine, and every step of it
+// written down.
+type recording struct {
+	*recorder
+	s     *session
+	queue *debounce.Queue[seen, watch.Mark]
+}
+
+func (r *recording) run(ctx context.Context, in <-chan input, out chan<- wave) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for in != nil || r.queue.Pending() {
+		now := time.Now()
+		if w, due := r.queue.Take(now); due {
+			r.took(now, w)
+			select {
+			case out <- w:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		r.flush()
+		if next, ok := r.queue.Next(); ok {
+			timer.Reset(time.Until(next))
+		} else {
+			timer.Stop()
+		}
+		select {
+		case input, ok := <-in:
+			in = r.add(in, input, ok)
+		case <-timer.C:
+			in = r.drain(in)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// drain takes in what has come meanwhile, so that a late wake-up is not taken for quiet.
+func (r *recording) drain(in <-chan input) <-chan input {
+	for range 64 {
+		select {
+		case input, ok := <-in:
+			in = r.add(in, input, ok)
+		default:
+			return in
+		}
+	}
+	return in
+}
+
+func (r *recording) add(in <-chan input, i input, ok bool) <-chan input {
+	if !ok {
+		return nil
+	}
+	now := time.Now()
+	p := r.s.plan()
+	line := recordLine{At: r.since(now)}
+	if i.Lanes != nil {
+		line.Config = r.s.configOf(p)
+	}
+	for _, it := range i.Items {
+		v := it.Value
+		if p.ignores[v.Root].Affects(v.Path) {
+			r.ignoreChanged(now, p, v)
+		}
+		line.In = append(line.In, r.item(it))
+	}
+	if line.In != nil || line.Config != nil {
+		r.write(line)
+	}
+	r.queue.Add(i, now)
+	return in
+}
+
+func (r *recording) ignoreChanged(now time.Time, p *plan, v seen) {
+	f := &recordFile{Root: v.Root, Path: v.Path}
+	if data, err := os.ReadFile(p.abs(v.Root, v.Path)); err == nil {
+		text := string(data)
+		f.Text = &text
+	}
+	r.write(recordLine{At: r.since(now), Ignore: f})
+}
+
+func (r *recording) item(it item) recordItem {
+	v := it.Value
+	w := recordItem{
+		Root: v.Root, Op: v.Op.String(), Type: v.Type.String(), Open: v.Open, Closed: v.Closed, Renamed: v.renamed,
+		Recovered: v.Recovered, At: r.since(it.Fact.Time),
+	}
+	w.Path, w.PathB64 = wirePath(v.Path)
+	w.From, w.FromB64 = wirePath(v.From)
+	return w
+}
+
+func (r *recording) took(now time.Time, w wave) {
+	if out := r.s.plan().decisions(w); len(out) > 0 {
+		r.write(recordLine{At: r.since(now), Out: out})
+	}
+}
+
+// decisions are what a wave hands to each rule.
+func (p *plan) decisions(w wave) (out []decision) {
+	for _, b := range w.Batches {
+		d := decision{Rule: p.cfg.Rules[b.Lane].Name, Why: b.Why}
+		for _, v := range b.Items {
+			path, _ := wirePath(p.recorded(v))
+			d.Paths = append(d.Paths, path)
+		}
+		slices.Sort(d.Paths)
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b decision) int { return strings.Compare(a.Rule, b.Rule) })
+	return out
+}
+
+// recorded is a change's path, with its root where it is not the first.
+func (p *plan) recorded(v seen) string {
+	if v.Root == 0 {
+		return v.Path
+	}
+	return fmt.Sprintf("%d:%s", v.Root, v.Path)
+}
+
+func (r *recorder) since(t time.Time) int64 { return int64(t.Sub(r.began)) }
+
+func (r *recorder) write(v any) {
+	line, err := json.Marshal(v)
+	if err == nil {
+		_, err = r.out.Write(append(line, '\n'))
+	}
+	r.err = errors.Join(r.err, err)
+}
+
+func (r *recorder) flush() { r.err = errors.Join(r.err, r.out.Flush()) }
+
+// close ends the record; nil is none.
+func (r *recorder) close() error {
+	if r == nil {
+		return nil
+	}
+	r.flush()
+	if err := errors.Join(r.err, r.file.Close()); err != nil {
+		return fmt.Errorf("write the record %s: %w", r.path, err)
+	}
+	return nil
+}
+
+// kindOf is the kind of a change as the rules know it.
+func kindOf(v seen) rule.Ops {
+	if v.renamed {
+		return rule.Rename
+	}
+	return op(v.Op)
+}
