@@ -31,7 +31,6 @@ func (m *machine) announce() {
 	m.survey()
 	for _, j := range m.order {
 		m.announceBlocked(j)
-		m.announceState(j)
 		g, by := m.gate(j)
 		text := waitText(g, by)
 		if text == j.waits {
@@ -71,13 +70,4 @@ func waitText(g gate, by string) string {
 		clean: "", open: "", closed: "", own: "", pause: "paused", needs: "waits for " + by, block: "blocked by " + by, barrier: "",
 		doubt: "may feed itself", loop: "feeds itself", slot: "waits for another task to end",
 	}[g]
-}
-
-func (m *machine) announceState(j *job) {
-	now := m.state(j)
-	if now == j.shown {
-		return
-	}
-	j.shown = now
-	m.emit(m.event(EventState, j))
 }

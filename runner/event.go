@@ -58,8 +58,6 @@ const (
 	EventNote
 	// EventQuitting: everything is being stopped.
 	EventQuitting
-	// EventState: after all that happened at this moment, the rule's State is another than before.
-	EventState
 )
 
 var eventNames = [...]string{
@@ -69,7 +67,6 @@ var eventNames = [...]string{
 	EventBackoff: "backoff", EventHeld: "held", EventLoop: "loop", EventBlocked: "blocked",
 	EventUnblocked: "unblocked", EventPaused: "paused", EventResumed: "resumed", EventStopped: "stopped",
 	EventAdded: "added", EventReplaced: "replaced", EventRemoved: "removed", EventNote: "note", EventQuitting: "quitting",
-	EventState: "state",
 }
 
 func (k EventKind) String() string { return eventNames[k] }
@@ -95,7 +92,7 @@ type Event struct {
 	Kind  EventKind
 	Time  time.Time
 	Rule  string
-	State State // of the rule when it happened; EventState tells of the next
+	State State // of the rule when it happened: of EventOver, before it acts on that
 
 	Run     RunID // 0: not about a run
 	PID     int
@@ -108,7 +105,7 @@ type Event struct {
 	First, Last time.Time
 
 	Started  time.Time     // of the run
-	Duration time.Duration // from its start to its end
+	Duration time.Duration // from its start to this event
 	Exit     int           // exit status; 128+n for signal n
 	Signal   syscall.Signal
 	Err      error // why it could not be started or did not get ready

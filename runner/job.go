@@ -23,7 +23,6 @@ type job struct {
 	stale   stale
 	blocked string // the rule that blocks it, as last announced
 	waits   string // what it waits for, as last announced
-	shown   State  // as last announced
 
 	successor *Rule // takes over when nothing runs any more
 	removed   bool  // goes when nothing runs any more

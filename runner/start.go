@@ -111,7 +111,9 @@ func (m *machine) serves(j *job, r *round) {
 	r.ready, r.since = true, m.now
 	j.green, j.broken = true, false
 	if j.rule.probed() {
-		m.emit(m.runEvent(EventReady, j, r, r.telling()))
+		e := m.runEvent(EventReady, j, r, r.telling())
+		e.Duration = m.now.Sub(e.Started)
+		m.emit(e)
 	}
 	m.closeSpan(j, r)
 	m.propagate(j, r)
