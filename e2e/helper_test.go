@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -110,14 +110,16 @@ func stamped(log journal, o options) int {
 //	child=KIND         starts a child at first: see startChild
 //	runs=D exit=N      ends by itself
 //	notify             tells its manager when it is ready
-//	once=FILE          ignores signals only while FILE does not exist, and makes it
+//	deaf=FILE          is never ready while FILE exists
 //
-// It logs START, OTHERS (how many of its kind live beside it), UP, SIG, END.
+// It logs START, OTHERS (how many of its kind live beside it), BEGUN, UP, SIG, END.
 func serve(log journal, o options) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	log.add("START", os.Getenv("FLINCH_REASON"), os.Getenv("FLINCH_RULE"), content(o["read"]))
 	log.add("OTHERS", othersAlive())
+	time.Sleep(o.duration("begin")) // the work of a slow start
+	log.add("BEGUN")
 	listener, err := o.listen(log)
 	if err != nil {
 		log.add("FAILED", err)
@@ -131,11 +133,7 @@ func serve(log journal, o options) int {
 	if o.has("runs") {
 		ended = time.After(o.duration("runs"))
 	}
-	time.Sleep(o.duration("begin")) // the work of a slow start
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })}
-	if listener != nil {
-		go func() { _ = server.Serve(listener) }()
-	}
+	finish := answer(listener)
 	log.add("UP")
 	notify(o)
 	for {
@@ -145,7 +143,7 @@ func serve(log journal, o options) int {
 			if o.has("ignore") || sig == syscall.SIGHUP {
 				continue
 			}
-			_ = server.Shutdown(context.Background())
+			finish()
 			time.Sleep(o.duration("stop")) // the work of a slow end
 			log.add("END")
 			return 0
@@ -153,6 +151,34 @@ func serve(log journal, o options) int {
 			log.add("GONE")
 			return o.number("exit")
 		}
+	}
+}
+
+// answer answers each request with the pid, until finish is called: that returns when everyone who was
+// accepted has been answered. (http.Server.Shutdown drops those who have not asked yet.)
+func answer(l net.Listener) (finish func()) {
+	if l == nil {
+		return func() {}
+	}
+	var open sync.WaitGroup
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) }),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Done()
+			}
+		},
+	}
+	server.SetKeepAlivesEnabled(false)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(l) }()
+	return func() {
+		l.Close()
+		<-served
+		open.Wait()
 	}
 }
 
@@ -174,7 +200,7 @@ func (o options) listen(log journal) (net.Listener, error) {
 
 // notify speaks to the manager as sd_notify does.
 func notify(o options) {
-	if !o.has("notify") {
+	if _, err := os.Stat(o["deaf"]); !o.has("notify") || err == nil {
 		return
 	}
 	conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
