@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/rule"
 	"github.com/flinch-run/flinch/runner/command"
 	"github.com/flinch-run/flinch/watch"
 )
@@ -29,6 +30,7 @@ first of them {"op":"ready",...}.`,
 	}
 	cmd.Flags().BoolVar(&e.json, "json", false, "one JSON object a line")
 	cmd.Flags().BoolVar(&e.raw, "raw", false, "the backend's own events, with their mask names")
+	e.filterFlags(cmd.Flags())
 	o.watchFlags(cmd.Flags())
 	return cmd
 }
@@ -38,6 +40,7 @@ type eventPrinter struct {
 	*options
 	json, raw bool
 	plan      *plan
+	filter    eventFilter
 }
 
 func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
@@ -48,11 +51,16 @@ func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
 	if err != nil {
 		return err
 	}
+	if e.filter.ops, err = rule.ParseOps(e.filter.on...); err != nil {
+		return exit(exitUsage, err)
+	}
 	if err := e.prepare(dirs); err != nil {
 		return exit(exitUsage, err)
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	ctx, cancel := e.filter.limit(ctx)
+	defer cancel()
 	w, err := e.watch(ctx, log)
 	if err != nil {
 		return exit(watchStatus(err), err)
@@ -63,6 +71,9 @@ func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
 
 // prepare makes a plan of the flags and the folders named.
 func (e *eventPrinter) prepare(dirs []string) error {
+	if e.filter.rule != "" {
+		return e.prepareRule(dirs)
+	}
 	flags := e.flags
 	if len(dirs) > 0 {
 		flags = append(flags, config.Flag{Name: "DIR", Key: "roots", Values: dirs})
@@ -93,7 +104,9 @@ func (e *eventPrinter) print(ctx context.Context, w *watch.Watcher) error {
 		if err != nil {
 			return endOfWatch(ctx, err)
 		}
-		if err := e.batch(batch); err != nil {
+		if err := e.batch(batch); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}
@@ -105,6 +118,9 @@ func endOfWatch(ctx context.Context, err error) error {
 		var ended *signalled
 		if errors.As(cause, &ended) {
 			return ended
+		}
+		if errors.Is(cause, errTimeIsOver) {
+			return exit(exitTimeout, nil)
 		}
 		return nil
 	}
@@ -142,12 +158,21 @@ func (e *eventPrinter) batch(b watch.Batch) error {
 		if err := e.change(c); err != nil {
 			return err
 		}
+		if e.filter.enough() {
+			return errEnough
+		}
 	}
 	return nil
 }
 
 // wanted leaves out what is ignored, and with --files what no glob wants.
 func (e *eventPrinter) wanted(c watch.Change) bool {
+	if !e.filter.kind(c.Op) {
+		return false
+	}
+	if e.filter.rule != "" {
+		return e.wantedByRule(c)
+	}
 	ignore, dir := e.plan.ignores[c.Root], c.Type == watch.Dir
 	if ignore.Affects(c.Path) {
 		ignore.Reload(c.Path)
