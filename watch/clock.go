@@ -67,7 +67,7 @@ func (w *Watcher) ring() {
 	if w.reading.lately > 0 {
 		w.reading.last = w.now // the stream goes on
 	}
-	w.bury(w.now)
+	w.expire()
 	w.postponed = slices.DeleteFunc(w.postponed, func(p postponed) bool {
 		if p.at.After(w.now) {
 			return false
@@ -80,6 +80,26 @@ func (w *Watcher) ring() {
 	}
 	if next := w.nextRing(); !next.IsZero() {
 		w.wake(next)
+	}
+}
+
+// expire ends the wait for the other halves of renames. They may lie unread in the queue, if this program got no CPU
+// meanwhile: so it ends behind a barrier.
+func (w *Watcher) expire() {
+	if w.expiring || len(w.limbo)+len(w.set.holds) == 0 {
+		return
+	}
+	now := w.now
+	over := func() {
+		w.expiring = false
+		w.bury(func(until time.Time) bool { return !until.After(now) })
+		w.set.release(now)
+		if next := w.nextRing(); !next.IsZero() {
+			w.wake(next)
+		}
+	}
+	if w.expiring = w.fence(over); !w.expiring {
+		over()
 	}
 }
 
@@ -96,17 +116,24 @@ func (w *Watcher) due(p postponed) {
 
 // nextRing is the earliest moment that something waits for.
 func (w *Watcher) nextRing() (at time.Time) {
-	for _, x := range w.limbo {
-		at = earlier(at, x.until)
+	if !w.expiring {
+		at = w.nextExpiry()
 	}
 	for _, p := range w.postponed {
 		at = earlier(at, p.at)
-	}
-	if len(w.set.holds) > 0 {
-		at = earlier(at, w.set.holds[0].until)
 	}
 	if w.reading.until.After(w.now) {
 		at = earlier(at, w.reading.until)
 	}
 	return earlier(at, w.poll.next)
+}
+
+func (w *Watcher) nextExpiry() (at time.Time) {
+	for _, x := range w.limbo {
+		at = earlier(at, x.until)
+	}
+	if len(w.set.holds) > 0 {
+		at = earlier(at, w.set.holds[0].until)
+	}
+	return at
 }

@@ -455,6 +455,8 @@ func (v *follower) diff(disk, got map[string]seen) (wrong []string) {
 	for path, want := range disk {
 		if have, ok := got[path]; !ok {
 			wrong = append(wrong, fmt.Sprintf("missing %v %s", want.typ, path))
+		} else if v.s.poll && have.stat == unix.ENOENT.Error() {
+			continue // away when it was looked for, and back before the next poll
 		} else if have != want {
 			wrong = append(wrong, fmt.Sprintf("%s is %v, not %v", path, want, have), v.names(path))
 		}

@@ -256,25 +256,40 @@ func (w *Watcher) rescan(why string) {
 
 // barrier calls then when everything that has happened until now has been read and looked at.
 func (w *Watcher) barrier(then func()) {
-	b := barrier{then: then, read: true}
-	if w.conn != nil {
-		w.wakeReader()
-		if wd, err := w.conn.Barrier(); err == nil {
-			b.id, b.read = int32(wd), false
-		}
+	exact := func() {
+		w.buryAll()
+		then()
 	}
-	w.pollFor(b)
-	w.waits = append(w.waits, b)
+	if told := w.fence(exact); told {
+		w.pollFor(true)
+	} else {
+		w.pollFor(false)
+		w.waits = append(w.waits, barrier{then: exact, read: true})
+	}
+}
+
+// fence calls then when everything has been read, and looked at, that the kernel had told of until now; false: it cannot.
+func (w *Watcher) fence(then func()) bool {
+	if w.conn == nil {
+		return false
+	}
+	wd, err := w.conn.Barrier()
+	if err != nil {
+		return false
+	}
+	w.wakeReader()
+	w.waits = append(w.waits, barrier{id: int32(wd), then: then})
+	return true
 }
 
 // pollFor looks at what does not tell, as far as it may take part in a barrier: where a look at all is dear, only at what has
 // changed lately.
-func (w *Watcher) pollFor(b barrier) {
+func (w *Watcher) pollFor(told bool) {
 	for _, r := range w.roots {
-		r.stale = r.stale || r.blind || b.read
+		r.stale = r.stale || r.blind || !told
 	}
 	switch {
-	case b.read && !w.silent: // the kernel refused
+	case !told && !w.silent: // the kernel refused
 		w.everything(func(m *marks) { m.list = true })
 	case w.poll.took > barrierPoll:
 		w.markHot()

@@ -43,7 +43,7 @@ func (w *Watcher) settle() {
 	if len(w.dirty) > 0 {
 		w.wake(time.Now().Add(time.Millisecond))
 	}
-	w.bury(time.Now())
+	w.bury(func(until time.Time) bool { return until.IsZero() })
 }
 
 // round works off the marks of this moment, folders before what is in them.
@@ -519,10 +519,11 @@ type exile struct {
 	until time.Time
 }
 
-// bury gives back what is in limbo and was not found in time. The zero time: all of it.
-func (w *Watcher) bury(now time.Time) {
+// bury gives back what is in limbo and cannot come back any more. What may be one half of a rename is due only after the queue
+// was read once more.
+func (w *Watcher) bury(due func(until time.Time) bool) {
 	w.limbo = slices.DeleteFunc(w.limbo, func(x exile) bool {
-		if !now.IsZero() && x.until.After(now) {
+		if !due(x.until) {
 			return false
 		}
 		w.giveBack(x.node)
@@ -531,7 +532,12 @@ func (w *Watcher) bury(now time.Time) {
 	if len(w.limbo) == 0 {
 		clear(w.parked)
 	}
-	w.set.release(now)
+}
+
+// buryAll does not wait for other halves: at a barrier, all that was to come has come.
+func (w *Watcher) buryAll() {
+	w.bury(func(time.Time) bool { return true })
+	w.set.release(time.Time{})
 }
 
 // giveBack ends the watches of a subtree.

@@ -77,6 +77,7 @@ type Watcher struct {
 	clock      clock
 	reading    reading
 	mute       bool
+	expiring   bool // a barrier for the end of waits for other halves is under way
 	now        time.Time
 	lastPolled int32
 	health     health
@@ -295,7 +296,6 @@ func (w *Watcher) hand() {
 		}
 		then := w.waits[0].then
 		w.waits = slices.Delete(w.waits, 0, 1)
-		w.bury(time.Time{})
 		then()
 	}
 	if len(w.dirty) == 0 && !w.deliverable() {
