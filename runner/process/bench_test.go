@@ -83,7 +83,7 @@ func BenchmarkStart(b *testing.B) {
 
 // pace is how long a developer would at least pause between two saves: long enough for caches to cool a little and for
 // what is done while idle to be done.
-const pace = 2 * time.Millisecond
+const pace = 15 * time.Millisecond
 
 func starts(b *testing.B, opt Options, spec Spec, r *os.File) (took []int64) {
 	h, err := NewHost(opt)

@@ -20,8 +20,9 @@ type cgroups struct {
 	root   string // which of its directories that is
 	parent string // this program's own
 	base   string
-	next   chan *cgroupDir // one for each that wants
-	wants  chan struct{}
+	made   int             // directories made by the forker itself
+	ready  chan *cgroupDir // holds the next one
+	taken  chan struct{}
 	gone   chan string
 	quit   chan struct{}
 	ended  chan struct{}
@@ -57,7 +58,7 @@ func findCgroup() (*cgroups, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroups{next: make(chan *cgroupDir), wants: make(chan struct{}), gone: make(chan string, 64), quit: make(chan struct{}), ended: make(chan struct{})}
+	c := &cgroups{ready: make(chan *cgroupDir, 1), taken: make(chan struct{}, 1), gone: make(chan string, 64), quit: make(chan struct{}), ended: make(chan struct{})}
 	for line := range strings.SplitSeq(string(info), "\n") {
 		before, after, ok := strings.Cut(line, " - ")
 		fields := strings.Fields(before)
@@ -125,13 +126,29 @@ func killCgroup(dir string) error {
 	return err
 }
 
-// take hands out an empty directory, mostly one that is ready; nil: none can be made.
+// take hands out an empty directory, mostly one that is ready; nil: none can be made. Only the forker calls it.
 func (c *cgroups) take() *cgroupDir {
 	if c == nil {
 		return nil
 	}
-	c.wants <- struct{}{}
-	return <-c.next
+	select {
+	case dir := <-c.ready:
+		return dir
+	default:
+		c.made++
+		return c.make("f" + strconv.Itoa(c.made))
+	}
+}
+
+// restock has another directory made soon.
+func (c *cgroups) restock() {
+	if c == nil {
+		return
+	}
+	select {
+	case c.taken <- struct{}{}:
+	default: // it knows
+	}
 }
 
 // giveBack is for a directory that was not used.
@@ -159,35 +176,36 @@ const idle = 10 * time.Millisecond
 // housekeeping makes and removes directories until close.
 func (c *cgroups) housekeeping() {
 	defer close(c.ended)
-	var old []string
-	var ready *cgroupDir
-	made := 0
 	c.clearOld()
+	var old []string
+	made := 0
 	chores := time.NewTimer(0)
 	defer chores.Stop()
+	due := true // and is not put off again by those who come meanwhile
+	soon := func() {
+		if !due {
+			chores.Reset(idle)
+			due = true
+		}
+	}
 	for {
 		select {
-		case <-c.wants:
-			if ready == nil {
-				ready = c.make(made)
-				made++
-			}
-			c.next <- ready
-			ready = nil
-			chores.Reset(idle)
+		case <-c.taken:
+			soon()
 		case path := <-c.gone:
 			old = append(old, path)
-			chores.Reset(idle)
+			soon()
 		case <-chores.C:
+			due = false
 			if old = removeDirs(old); len(old) > 0 {
-				chores.Reset(10 * idle)
+				soon()
 			}
-			if ready == nil {
-				ready = c.make(made)
+			if len(c.ready) == 0 {
 				made++
+				c.ready <- c.make(strconv.Itoa(made))
 			}
 		case <-c.quit:
-			c.leave(ready, old)
+			c.leave(old)
 			return
 		}
 	}
@@ -209,8 +227,8 @@ func (c *cgroups) clearOld() {
 	}
 }
 
-func (c *cgroups) make(n int) *cgroupDir {
-	path := c.base + "/" + strconv.Itoa(n)
+func (c *cgroups) make(name string) *cgroupDir {
+	path := c.base + "/" + name
 	if os.Mkdir(path, 0o755) != nil {
 		return nil
 	}
@@ -222,10 +240,12 @@ func (c *cgroups) make(n int) *cgroupDir {
 }
 
 // leave cleans up: the kernel may take a moment to see that the last process has left.
-func (c *cgroups) leave(dir *cgroupDir, old []string) {
-	if dir != nil {
-		dir.close()
-		old = append(old, dir.path)
+func (c *cgroups) leave(old []string) {
+	for len(c.ready) > 0 {
+		if dir := <-c.ready; dir != nil {
+			dir.close()
+			old = append(old, dir.path)
+		}
 	}
 	for len(c.gone) > 0 {
 		old = append(old, <-c.gone)

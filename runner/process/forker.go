@@ -77,6 +77,9 @@ func (h *Host) emit(e Event) {
 // untilNext is the time to the earliest deadline of all runs.
 func (h *Host) untilNext() time.Duration {
 	next := time.Now().Add(time.Hour)
+	if h.guardian != nil && !h.guardian.due.IsZero() {
+		next = h.guardian.due
+	}
 	if h.suspended.IsZero() {
 		for _, t := range h.trees {
 			for _, at := range [...]time.Time{t.deadline, t.look} {
@@ -91,6 +94,9 @@ func (h *Host) untilNext() time.Duration {
 
 // expire handles the deadlines that have passed.
 func (h *Host) expire(now time.Time) {
+	if h.guardian != nil && !h.guardian.due.IsZero() && !now.Before(h.guardian.due) {
+		h.guardian.flush()
+	}
 	if !h.suspended.IsZero() {
 		return
 	}

@@ -20,6 +20,7 @@ const (
 	guardEnv    = "FLINCH_GUARD" // holds the host's id
 	guardAgain  = time.Second    // between two starts of guardians that keep dying
 	guardSweeps = 2 * time.Second
+	guardDelay  = 5 * time.Millisecond // of news: the guardian is not to wake while a run starts
 )
 
 // guardian is the host's end: what it knows of the second process. Only the forker touches it; nil: none is wanted.
@@ -27,6 +28,7 @@ type guardian struct {
 	pid     int
 	w       int // write end of the pipe that only this process has: its end of file is our death
 	unsent  []byte
+	due     time.Time // to send it; zero: nothing is unsent
 	started time.Time
 }
 
@@ -90,7 +92,7 @@ func (g *guardian) start(id string, null *os.File) error {
 // lost: the guardian has ended, or was ended.
 func (g *guardian) lost() {
 	unix.Close(g.w)
-	g.pid = 0
+	g.pid, g.due = 0, time.Time{}
 }
 
 // add tells of a run, by its leader.
@@ -102,7 +104,10 @@ func (g *guardian) add(t *Tree) {
 
 // spare tells of processes that are left on purpose.
 func (g *guardian) spare(t *Tree) {
-	g.tell("spare", strconv.FormatUint(t.number, 10), t.cgroup)
+	if g != nil {
+		g.tell("spare", strconv.FormatUint(t.number, 10), t.cgroup)
+		g.flush()
+	}
 }
 
 // drop tells that nothing of a run is left: its numbers may become somebody else's.
@@ -114,16 +119,29 @@ func (g *guardian) drop(t *Tree) {
 func (g *guardian) end() {
 	if g != nil && g.pid != 0 {
 		g.tell("end")
+		g.flush()
 		unix.Close(g.w)
 	}
 }
 
-// tell writes a line. A guardian that does not read (it is stopped) does not stop us: what the pipe does not take is kept.
+// tell has a line sent soon.
 func (g *guardian) tell(words ...string) {
 	if g == nil || g.pid == 0 {
 		return
 	}
 	g.unsent = append(g.unsent, strings.Join(words, "\t")+"\n"...)
+	if g.due.IsZero() {
+		g.due = time.Now().Add(guardDelay)
+	}
+}
+
+// flush sends what is unsent. A guardian that does not read (it is stopped) does not stop us: what the pipe does not take
+// is kept for the next time.
+func (g *guardian) flush() {
+	g.due = time.Time{}
+	if g.pid == 0 {
+		return
+	}
 	if n, err := unix.Write(g.w, g.unsent); err == nil {
 		g.unsent = g.unsent[n:]
 	}

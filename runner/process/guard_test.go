@@ -246,6 +246,7 @@ func TestGuardianStopped(t *testing.T) {
 	h.do(func() {
 		for range 64 {
 			h.guardian.tell(filler...)
+			h.guardian.flush()
 		}
 	})
 	tree = start(t, h, Spec{Argv: []string{"true"}})

@@ -235,7 +235,10 @@ func (h *Host) fork(j *job) (*Tree, error) {
 	t.pid = pid
 	h.last++
 	h.trees[t.number], h.leaders[pid] = t, t
-	h.later(func() { h.guard(t) })
+	h.later(func() {
+		h.cgroups.restock()
+		h.guard(t)
+	})
 	return t, nil
 }
 

@@ -20,7 +20,6 @@ import (
 type console struct {
 	*program
 	master *os.File
-	typed  *lines // what the terminal shows
 }
 
 // newConsole starts one; action is "host", or "background" for one that is not in the foreground of its terminal.

@@ -38,9 +38,10 @@ type Spec struct {
 	Extra                 []*os.File
 	// ListenPID sets LISTEN_PID to the pid of the leader.
 	ListenPID bool
-	// Foreground makes the run the foreground job of the terminal that controls this program: in its session, in a group
-	// of its own. Without such a terminal, or while this program is in the background itself, nothing is different
-	// but the session. When the leader ends, terminal and terminal modes are taken back.
+	// Foreground makes the run the foreground job of the terminal that controls this program: in this program's session, in a
+	// group of its own that reads from the terminal and gets Ctrl-C. When the leader ends, the terminal and its modes are
+	// taken back. Without such a terminal it changes nothing; while this program is in the background itself, the job
+	// is too, and an attempt to read is told by the event Stopped.
 	Foreground bool
 	// Terminal makes the first of Stdin, Stdout and Stderr that is a terminal (a new PTY) the controlling
 	// terminal of the run's session.

@@ -10,7 +10,7 @@ int main(int argc, char **argv) {
 	if (argc < 3 || pipe(fds))
 		return 1;
 	for (int n = atoi(argv[2]); n > 0; n--) {
-		struct timespec now, pace = {0, 2000000};
+		struct timespec now, pace = {0, 15000000};
 		long long began, first;
 		nanosleep(&pace, 0);
 		clock_gettime(CLOCK_MONOTONIC, &now);
