@@ -36,6 +36,7 @@ type barrier struct {
 const (
 	storm  = 128
 	stream = 24
+	near   = time.Millisecond // reads of one stream are not further apart
 	pause  = 8 * time.Millisecond
 )
 
@@ -143,7 +144,7 @@ func (r *reading) pauses(now time.Time) bool {
 
 // beat counts reads that follow each other closely.
 func (r *reading) beat(now time.Time) {
-	if now.Sub(r.last) > pause {
+	if now.Sub(r.last) > near {
 		r.streak = 0
 	}
 	r.streak++
