@@ -86,7 +86,7 @@ func (m *memory) fates(wanted map[pathKey][]int, list []control.Explanation) {
 				for _, i := range wanted[pathKey{root, path}] {
 					if path != "" && list[i].Seen.IsZero() {
 						list[i].Seen, list[i].Op, list[i].Batch = c.Time, c.Op, b.number
-						list[i].Fate = b.fate(pathKey{root, path})
+						list[i].Fate, list[i].Runs = b.fate(pathKey{root, path}), b.runsFor(pathKey{root, path})
 					}
 				}
 			}
@@ -95,12 +95,25 @@ func (m *memory) fates(wanted map[pathKey][]int, list []control.Explanation) {
 	for _, r := range m.runs {
 		for _, c := range r.started.Changes {
 			for _, i := range wanted[pathKey{c.Root, c.Path}] {
-				if e := &list[i]; !e.Seen.IsZero() && !c.Time.Before(e.Seen) {
-					e.Runs = append(e.Runs, control.Cause{Rule: r.started.Rule, Run: uint64(r.started.Run)})
+				cause := control.Cause{Rule: r.started.Rule, Run: uint64(r.started.Run)}
+				if e := &list[i]; !e.Seen.IsZero() && !c.Time.Before(e.Seen) && !slices.Contains(e.Runs, cause) {
+					e.Runs = append(e.Runs, cause)
 				}
 			}
 		}
 	}
+}
+
+// runsFor are the batch's runs of rules that were handed the path.
+func (b *pastBatch) runsFor(k pathKey) (runs []control.Cause) {
+	for _, run := range b.runs {
+		if slices.ContainsFunc(b.triggers, func(t runner.Trigger) bool {
+			return t.Rule == run.Rule && slices.ContainsFunc(t.Changes, func(c runner.Change) bool { return c.Root == k.root && c.Path == k.path })
+		}) {
+			runs = append(runs, run)
+		}
+	}
+	return runs
 }
 
 // each calls f with every change of the batch.

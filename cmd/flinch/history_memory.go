@@ -19,6 +19,7 @@ const (
 	batchesMax = 512
 	changesMax = 100_000
 	followMax  = 1024 // events that wait for one client
+	runMax     = 1000 // changes of one run
 )
 
 // memory is what the history remembers. Only its goroutine touches it.
@@ -40,13 +41,13 @@ type memory struct {
 type pastRun struct {
 	started runner.Event // the first event about it
 	over    *runner.Event
+	more    int // changes that are not in started
 	ready   time.Time
 	settled time.Time
 	skipped string
 	lines   []control.Line
 	bytes   int
 	missed  int64
-	partial bool // the last line goes on
 	plan    *plan
 }
 
@@ -231,7 +232,8 @@ func (m *memory) event(e *runner.Event) {
 func (m *memory) runEvent(e *runner.Event) {
 	r := m.byID[e.Run]
 	if r == nil {
-		r = &pastRun{started: *e, plan: m.plan}
+		r = &pastRun{plan: m.plan}
+		r.begin(e)
 		if b := m.batch(e.Batch); b != nil {
 			r.settled, r.plan = b.time, b.plan
 			b.runs = append(b.runs, control.Cause{Rule: e.Rule, Run: uint64(e.Run)})
@@ -242,15 +244,34 @@ func (m *memory) runEvent(e *runner.Event) {
 	}
 	switch e.Kind {
 	case runner.EventStarted:
-		lines, bytes, missed := r.lines, r.bytes, r.missed
-		r.started, r.lines, r.bytes, r.missed = *e, lines, bytes, missed
+		r.begin(e)
 	case runner.EventReady:
 		r.ready = e.Time
 	case runner.EventSkipped:
-		r.skipped, r.over = e.Why, e
+		r.skipped, r.over = e.Why, ending(e)
 	case runner.EventOver:
-		r.over = e
+		r.over = ending(e)
 	}
+}
+
+// begin takes what the run is for; of very many changes the first.
+func (r *pastRun) begin(e *runner.Event) {
+	r.started = *e
+	r.started.Changes, r.more = few(e.Changes)
+}
+
+func few(changes []runner.Change) (first []runner.Change, more int) {
+	if len(changes) <= runMax {
+		return changes, 0
+	}
+	return slices.Clone(changes[:runMax]), len(changes) - runMax
+}
+
+// ending is the event without what the beginning has told.
+func ending(e *runner.Event) *runner.Event {
+	end := *e
+	end.Changes = nil
+	return &end
 }
 
 // forgetRuns keeps so many runs; one that lives is not forgotten.
@@ -295,7 +316,8 @@ func (m *memory) noteBatch(e *runner.Event) {
 		b = m.batchOf(e)
 	}
 	if b != nil {
-		b.notes = append(b.notes, batchNote{kind: e.Kind, rule: e.Rule, why: e.Why, paths: e.Changes})
+		paths, _ := few(e.Changes)
+		b.notes = append(b.notes, batchNote{kind: e.Kind, rule: e.Rule, why: e.Why, paths: paths})
 	}
 }
 

@@ -113,6 +113,7 @@ func (r *pastRun) wire(changes int) control.Run {
 		w.Started = e.Time
 	}
 	w.Changes, w.More = wireChanges(r.plan, e.Changes, changes)
+	w.More += r.more
 	if !r.ready.IsZero() {
 		w.State = "ready"
 	}
