@@ -276,6 +276,7 @@ func (h *Host) finish(t *Tree) {
 	case t.phase == clearing:
 		h.clear(t)
 	case t.phase == stopping: // they have their grace
+		h.askLate(t, left)
 	}
 }
 

@@ -152,10 +152,12 @@ func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
 }
 
 // signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, then
-// one by one to those that are not in it, also if they left it a moment ago. The tree is looked at before, as it falls apart
-// under the signal.
+// one by one to those that are not in it, also if they left it a moment ago. Without a cgroup the tree is looked at before,
+// as it falls apart under the signal.
 func (h *Host) signal(t *Tree, signals ...unix.Signal) {
-	h.remember(t)
+	if t.cgroup == "" {
+		h.remember(t)
+	}
 	if !t.reaped {
 		for _, sig := range signals {
 			unix.Kill(-t.pid, sig)
@@ -168,11 +170,8 @@ func (h *Host) signal(t *Tree, signals ...unix.Signal) {
 	}
 }
 
-// remember takes the snapshot by which members are known later that have no other evidence. A cgroup knows better.
+// remember takes the snapshot by which members are known later that have no other evidence.
 func (h *Host) remember(t *Tree) {
-	if t.cgroup != "" {
-		return
-	}
 	procs := h.members(t)
 	t.known = make(map[int]uint64, len(procs))
 	for _, p := range procs {

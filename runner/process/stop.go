@@ -22,11 +22,26 @@ func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
 
 // ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
 func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
+	if t.cgroup != "" {
+		h.remember(t)
+	}
+	t.asked = sig
 	h.signal(t, sig, unix.SIGCONT)
 	if t.phase != stopping || deadline.Before(t.deadline) {
 		t.deadline = deadline
 	}
 	t.phase = stopping
+}
+
+// askLate asks orphans that were not there when the signal was sent: a shell may hold signals back while it forks, and
+// then dies of the one that its new child has not got. Twice is better than not at all.
+func (h *Host) askLate(t *Tree, orphans []*child) {
+	for _, c := range orphans {
+		if t.known[c.PID] != c.Start {
+			t.known[c.PID] = c.Start
+			h.send(c.Proc, t.asked, unix.SIGCONT)
+		}
+	}
 }
 
 // beginKill makes the rest of the run's life short. The group goes first, and mostly that was everybody: the whole of

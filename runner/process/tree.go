@@ -65,6 +65,7 @@ type Tree struct {
 	reaped   bool // the leader is gone
 	status   Status
 	known    map[int]uint64 // pid -> start time, of members seen when a stop began
+	asked    syscall.Signal // by which the run was asked to end
 	deadline time.Time      // end of the grace, or when the run counts as stuck; zero: none
 	look     time.Time      // look again then; zero: when a child changes
 	hushed   bool           // stopped by Suspend: nobody is told
