@@ -240,6 +240,7 @@ func (c *crawl) step(e *eye, h *harvest, v visit) {
 func (h *harvest) refuse(n *node, err error) {
 	switch troubleOf(err) {
 	case absent:
+		n.id = 0
 		h.again = append(h.again, n)
 		return
 	case denied:

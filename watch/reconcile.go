@@ -354,6 +354,9 @@ func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
 	if c != nil && err != nil && c.ino == w.eye.st.Ino {
 		id = c.id // no watch is to be had now; its own look will prove who it is
 		w.dirty.of(c.id).list = true
+		if c.id < 0 {
+			w.faulty([]fault{{c, err}})
+		}
 	}
 	if c != nil && w.isSame(c, id) {
 		w.stillHere(p, c, k, id)
@@ -390,7 +393,7 @@ func (w *Watcher) isSame(c *node, id int32) bool {
 	if c.id > 0 {
 		return c.id == id
 	}
-	return c.id < 0 && c.ino == w.eye.st.Ino
+	return c.id < 0 && (c.ino == w.eye.st.Ino || c.ino == 0)
 }
 
 // stillHere: the directory at the name is the one that was there.
@@ -401,7 +404,7 @@ func (w *Watcher) stillHere(p spot, c *node, k mark, id int32) {
 	if k.bits&inotify.Attrib != 0 || w.eye.st.Mode != c.mode && c.mode != 0 {
 		w.touchDir(p, k)
 	}
-	c.mode = w.eye.st.Mode
+	c.ino, c.mode = w.eye.st.Ino, w.eye.st.Mode
 	if k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet { // somebody may have looked while it was away
 		w.tellGone(c, k, time.Time{})
 		w.tell(c, k, true)
