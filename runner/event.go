@@ -17,6 +17,8 @@ const (
 	EventStale
 	// EventWaiting: the rule has something to do and cannot begin, for Why.
 	EventWaiting
+	// EventLaunching: the run is about to be started; nothing of its output has been printed.
+	EventLaunching
 	// EventStarted: a process with PID has been started.
 	EventStarted
 	// EventSkipped: the command was not run, since no file is left that it could be run for.
@@ -62,7 +64,7 @@ const (
 
 var eventNames = [...]string{
 	EventTriggered: "triggered", EventSuppressed: "suppressed", EventStale: "stale", EventWaiting: "waiting",
-	EventStarted: "started", EventSkipped: "skipped", EventReady: "ready", EventSignalled: "signalled",
+	EventLaunching: "launching", EventStarted: "started", EventSkipped: "skipped", EventReady: "ready", EventSignalled: "signalled",
 	EventStopping: "stopping", EventSlowStop: "slow-stop", EventStuck: "stuck", EventExited: "exited", EventOver: "over",
 	EventBackoff: "backoff", EventHeld: "held", EventLoop: "loop", EventBlocked: "blocked",
 	EventUnblocked: "unblocked", EventPaused: "paused", EventResumed: "resumed", EventStopped: "stopped",

@@ -144,11 +144,12 @@ func (p *Processes) change(c Change) command.Change {
 func (r *life) environment() ([]string, error) {
 	below := command.Environ(r.p.opt.Env, r.rule.Env[:r.rule.GlobalEnv])
 	var file []string
-	if r.rule.EnvFile != "" {
-		var err error
-		if file, err = command.ReadEnvFile(r.rule.EnvFile, lookup(below)); err != nil {
+	for _, path := range r.rule.EnvFile {
+		vars, err := command.ReadEnvFile(path, lookup(command.Environ(below, file)))
+		if err != nil {
 			return nil, err
 		}
+		file = append(file, vars...)
 	}
 	sockets, err := r.listen()
 	if err != nil {

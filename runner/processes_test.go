@@ -415,15 +415,16 @@ func TestProcessEnvironmentInOrder(t *testing.T) {
 	e.Env = []string{"BASE=global", "GLOBAL=global", "FILE=global", "OWN=own", "FLINCH_RULE=nonsense"}
 	e.GlobalEnv = 3
 	r := newRig(t, Options{}, nil, e)
-	e.EnvFile = filepath.Join(r.root, ".env")
-	if err := os.WriteFile(e.EnvFile, []byte("FILE=file\nOWN=${GLOBAL}-file\nBASE=\"${BASE} file\"\n"), 0o600); err != nil {
+	file := filepath.Join(r.root, ".env")
+	e.EnvFile = []string{file}
+	if err := os.WriteFile(file, []byte("FILE=file\nOWN=${GLOBAL}-file\nBASE=\"${BASE} file\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.do(Request{Verb: DoSetRules, Set: []Rule{e}})
 	r.do(Request{Verb: DoTrigger, Rules: []string{"e"}})
 	r.await(EventOver, "e", 1)
 	r.printed("=global file global file own e=")
-	if err := os.Remove(e.EnvFile); err != nil {
+	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	r.do(Request{Verb: DoTrigger, Rules: []string{"e"}})

@@ -95,7 +95,7 @@ type Rule struct {
 	Command command.Command
 	Dir     string   // working directory, absolute; empty: the first root
 	Env     []string // NAME=value; [env] of the config first, then the rule's own
-	EnvFile string   // read before each run, between the two; empty: none
+	EnvFile []string // read before each run, between the two; later files win
 	// GlobalEnv is what of Env comes before EnvFile: its first so many elements.
 	GlobalEnv int
 

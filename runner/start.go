@@ -63,6 +63,7 @@ func (m *machine) launch(j *job, r *round, file *Change) {
 	if file != nil {
 		l.Changes = []Change{*file}
 	}
+	m.emit(m.runEvent(EventLaunching, j, r, x))
 	m.host.Launch(l)
 }
 

@@ -168,14 +168,14 @@ func (p *plan) job(r *config.Rule) (runner.Rule, error) {
 	job := runner.Rule{
 		Name: r.Name, Kind: runner.Kind(r.Kind), Command: cmd, Dir: p.cfg.Abs(r.Dir),
 		Env: config.Environ(slices.Concat(p.cfg.Env, r.Env)), GlobalEnv: len(p.cfg.Env),
-		Needs: r.Needs, Watches: len(r.Files) > 0, AtStart: r.AtStart, Each: r.Each,
+		Needs: r.Needs, Watches: len(r.Files) > 0, Globs: reacts(r), AtStart: r.AtStart, Each: r.Each,
 		Content: runner.Content(r.Content), Busy: busies[r.Busy.Policy], BusySignal: r.Busy.Signal,
 		StopSignal: r.StopSignal, StopTimeout: r.StopTimeout, Timeout: r.Timeout,
 		Leftovers: runner.Leftovers(r.Leftovers), Input: runner.Input(r.Input), Clear: r.Clear,
 		ReloadSignal: r.ReloadSignal, Restart: runner.Restart(r.Restart), Overlap: r.Overlap,
 	}
 	for _, file := range r.EnvFile {
-		job.EnvFile = p.cfg.Abs(file)
+		job.EnvFile = append(job.EnvFile, p.cfg.Abs(file))
 	}
 	if r.Output.File != "" {
 		job.Output = runner.Output{File: p.cfg.Abs(r.Output.File), Max: r.Output.Max}
@@ -222,6 +222,12 @@ func readiness(r *config.Rule) (spec ready.Spec, err error) {
 		spec.Log, err = regexp.Compile(r.Ready.Log)
 	}
 	return spec, err
+}
+
+// reacts is all that decides what a rule reacts to, as text: where that differs
+// it is another rule.
+func reacts(r *config.Rule) []string {
+	return slices.Concat(r.Files, []string{"ignore"}, r.Ignore, []string{r.On.String(), r.Settle.String(), r.MaxWait.String()})
 }
 
 func settle(s config.Settle) debounce.Settle {

@@ -31,8 +31,9 @@ func (s *sayer) say(e runner.Event) {
 		log = log.With("file", e.File)
 	}
 	switch e.Kind {
-	case runner.EventStarted:
+	case runner.EventLaunching:
 		log.Info("run", "why", why(e), "command", s.command(e.Rule))
+	case runner.EventStarted:
 		log.Debug("started", "run", e.Run, "pid", e.PID)
 	case runner.EventOver:
 		s.over(log, e)
@@ -73,7 +74,7 @@ func (s *sayer) unusual(log *slog.Logger, e runner.Event) {
 	case runner.EventStale:
 		log.Warn("stale: changed while it runs, and busy is skip", "changed", paths(e.Changes))
 	case runner.EventSkipped:
-		log.Info("not run: no changed file is left to hand over", "changed", paths(e.Changes))
+		log.Info("not run: "+skipped(e), "changed", paths(e.Changes))
 	case runner.EventSignalled:
 		log.Info("signalled", "signal", unix.SignalName(e.Signal), "why", why(e))
 	case runner.EventStopping:
@@ -98,6 +99,14 @@ func (s *sayer) unusual(log *slog.Logger, e runner.Event) {
 	default:
 		log.Info(e.Kind.String())
 	}
+}
+
+// skipped is why there is nothing to run a command for.
+func skipped(e runner.Event) string {
+	if e.Why != "" {
+		return e.Why
+	}
+	return "no changed file is left to hand over"
 }
 
 func sayHint(log *slog.Logger, err error) {

@@ -36,6 +36,9 @@ type cgroupDir struct {
 
 func (d *cgroupDir) close() { unix.Close(d.fd) }
 
+// exists tells whether the folder has not been removed.
+func (d *cgroupDir) exists() bool { return unix.Access(d.path, unix.F_OK) == nil }
+
 // newCgroups finds this program's own cgroup v2 and makes a directory in it. nil: there is none that is writable.
 func newCgroups(id string, log *slog.Logger) *cgroups {
 	c, err := findCgroup()

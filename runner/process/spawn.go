@@ -96,7 +96,7 @@ func passing(err error) bool {
 
 // diagnose tells the three meanings of ENOENT apart.
 func diagnose(j *job, err error) error {
-	if !errors.Is(err, syscall.ENOENT) {
+	if !errors.Is(err, syscall.ENOENT) && dir.exists() {
 		return err
 	}
 	if j.spec.Dir != "" && !exists(j.spec.Dir) {
@@ -244,7 +244,8 @@ func (h *Host) fork(j *job) (*Tree, error) {
 
 // withoutCgroup tries again outside of the cgroup. If that works, it was the cgroup that did not.
 func (h *Host) withoutCgroup(j *job, t *Tree, attr *syscall.ProcAttr, dir *cgroupDir, err error) (int, error) {
-	if passing(err) || errors.Is(err, syscall.ENOENT) {
+	// The cgroup's folder may be what does not exist: another flinch tidies up what it takes for left behind.
+	if passing(err) || errors.Is(err, syscall.ENOENT) && dir.exists() {
 		h.cgroups.giveBack(dir)
 		return 0, err
 	}
