@@ -96,7 +96,7 @@ func passing(err error) bool {
 
 // diagnose tells the three meanings of ENOENT apart.
 func diagnose(j *job, err error) error {
-	if !errors.Is(err, syscall.ENOENT) && dir.exists() {
+	if !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	if j.spec.Dir != "" && !exists(j.spec.Dir) {
