@@ -81,8 +81,9 @@ func (h *history) glimpse(st stray) {
 
 // events is what the runner's events are told to: the user, then the history.
 func (s *session) events() func(runner.Event) {
-	say := (&sayer{log: s.log, command: s.commandOf}).say
+	say, interrupts := (&sayer{log: s.log, command: s.commandOf}).say, s.interrupts()
 	return func(e runner.Event) {
+		interrupts(e)
 		say(e)
 		s.history.event(e)
 	}

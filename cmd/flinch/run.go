@@ -33,12 +33,13 @@ func (s *session) path(ctx context.Context) runner.Result {
 	ctx, stop := context.WithCancel(ctx)
 
 	defer s.history.begin()()
+	signals, keys := s.listen(ctx)
 	var stages sync.WaitGroup
 	stages.Go(func() { s.see(ctx, batches) })
 	stages.Go(func() { s.match(ctx, batches, changes) })
 	stages.Go(func() { s.settleDown(ctx, changes, waves) })
 	stages.Go(func() { s.settle(waves, triggers) })
-	stages.Go(func() { s.steer(ctx) })
+	stages.Go(func() { s.steer(ctx, signals, keys) })
 	stages.Go(func() { s.control(ctx) })
 
 	result := s.runner.Run(context.WithoutCancel(ctx), triggers)

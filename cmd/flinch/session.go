@@ -27,7 +27,7 @@ type session struct {
 
 	endedBy  atomic.Int32 // the signal that asked for the end; 0: none
 	pipeGone atomic.Bool  // the reader of the output has gone
-	keyboard *keyboard    // only steer touches it
+	keyboard *keyboard    // made by listen, then only steer touches it
 	printer  *output.Printer
 	temp     string // private folder for files that commands are given
 
@@ -98,6 +98,11 @@ func (s *session) speak(cfg *config.Config) (err error) {
 // gone is called when nobody reads flinch's output any more: everything is stopped.
 func (s *session) gone(error) {
 	s.pipeGone.Store(true)
+	s.quit()
+}
+
+// quit has everything stopped. It never blocks.
+func (s *session) quit() {
 	select {
 	case s.quits <- struct{}{}:
 	default:

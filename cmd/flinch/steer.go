@@ -5,20 +5,28 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flinch-run/flinch/config"
 	"github.com/flinch-run/flinch/runner"
 )
 
+// listen begins to take signals and keys. It must have been called before the
+// first run starts: a Ctrl-Z would stop flinch alone, and the end of a run would
+// bring the terminal back to lines with echo.
+func (s *session) listen(ctx context.Context) (signals chan os.Signal, keys chan byte) {
+	signals, keys = make(chan os.Signal, 16), make(chan byte)
+	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE, unix.SIGWINCH)...)
+	s.keyboard = s.openKeys(ctx, keys)
+	return signals, keys
+}
+
 // steer turns signals and keys into requests to the runner, until the context
 // ends. The first signal stops everything cleanly, the second kills.
-func (s *session) steer(ctx context.Context) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE, unix.SIGWINCH)...)
+func (s *session) steer(ctx context.Context, signals chan os.Signal, keys <-chan byte) {
 	defer signal.Stop(signals)
-	keys := make(chan byte)
-	s.keyboard = s.openKeys(ctx, keys)
 	defer s.keyboard.suspend()
 	for {
 		select {
@@ -63,6 +71,26 @@ func (s *session) signal(ctx context.Context, sig unix.Signal) {
 			return
 		}
 		s.ask(ctx, runner.Request{Verb: runner.DoKill})
+	}
+}
+
+// twice is the time within which two Ctrl-C in a row end flinch although a rule has the terminal.
+const twice = time.Second
+
+// interrupts ends flinch when the rule that has the terminal was ended by Ctrl-C twice in
+// a row: the signal goes to the foreground job alone. Only the runner's loop calls it.
+func (s *session) interrupts() func(runner.Event) {
+	var last time.Time
+	return func(e runner.Event) {
+		r := s.plan().cfg.Rule(e.Rule)
+		if e.Kind != runner.EventExited || e.Signal != unix.SIGINT || r == nil || r.Input != config.InputTerminal {
+			return
+		}
+		if !last.IsZero() && time.Since(last) < twice {
+			s.endedBy.CompareAndSwap(0, int32(unix.SIGINT))
+			s.quit()
+		}
+		last = time.Now()
 	}
 }
 
