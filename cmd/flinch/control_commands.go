@@ -116,7 +116,7 @@ func (o *options) watchStatus(ctx context.Context, c *control.Client, rules []st
 	ended := make(chan error, 1)
 	go func() {
 		ended <- c.Follow(ctx, control.Live, func(e control.Event) error {
-			if e.Kind != "output" {
+			if e.Kind != "output" && e.Kind != "listening" {
 				poke(changed)
 			}
 			return nil

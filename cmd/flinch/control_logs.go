@@ -178,22 +178,54 @@ func describe(r *control.Run) string {
 	return text
 }
 
-// printFollow prints what is remembered of living runs, then what comes.
+// printFollow prints what is remembered of the last runs, then what comes; with
+// --json only what comes.
 func (l *logs) printFollow(ctx context.Context) error {
+	printed := map[uint64]time.Time{} // of each run, the last line that is remembered
 	return l.client.Follow(ctx, control.Live, func(e control.Event) error {
-		if l.rule != "" && e.Rule != l.rule && e.Kind != "missed" || l.run != 0 && e.Run != l.run {
+		switch {
+		case e.Kind == "listening" && !l.json:
+			return l.printPast(ctx, printed)
+		case l.rule != "" && e.Rule != l.rule && e.Kind != "missed", l.run != 0 && e.Run != l.run:
+			return nil
+		case l.json:
+			return l.printJSON(e)
+		case e.Kind == "output" && !e.Time.After(printed[e.Run]):
 			return nil
 		}
-		if l.json {
-			return l.printJSON(e)
+		return l.printLine(followed(e))
+	})
+}
+
+// printPast prints the last runs as if they had been followed.
+func (l *logs) printPast(ctx context.Context, printed map[uint64]time.Time) error {
+	runs, err := l.chosen(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		out, err := l.client.Output(ctx, r.Run)
+		if err != nil {
+			return err
 		}
-		if line := followed(e); line != "" {
-			if _, err := fmt.Fprintln(l.out, line); err != nil {
-				return exit(exitPipeGone, nil)
+		for _, line := range out.Lines {
+			printed[r.Run] = line.Time
+			if err := l.printLine(r.Rule + " | " + line.Text); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+func (l *logs) printLine(line string) error {
+	if line == "" {
 		return nil
-	})
+	}
+	if _, err := fmt.Fprintln(l.out, line); err != nil {
+		return exit(exitPipeGone, nil)
+	}
+	return nil
 }
 
 // followed is an event as a line for a person; empty where it says nothing new.

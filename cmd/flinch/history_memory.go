@@ -426,12 +426,14 @@ func (f *follower) offer(e control.Event) {
 }
 
 // follow begins to pass events on: those remembered after since, then all. It
-// says first what is not remembered any more.
+// says first what is not remembered any more, and with "listening" that from here
+// on nothing is left out silently.
 func (m *memory) follow(since uint64) (*follower, []control.Event) {
 	f := &follower{events: make(chan control.Event, followMax)}
 	m.followers[f] = struct{}{}
+	listening := control.Event{V: 1, Seq: m.seq, Time: time.Now(), Kind: "listening"}
 	if since == control.Live || since > m.seq {
-		return f, nil
+		return f, []control.Event{listening}
 	}
 	i, _ := slices.BinarySearchFunc(m.events, since+1, func(e control.Event, n uint64) int { return cmp.Compare(e.Seq, n) })
 	past := slices.Clone(m.events[i:])
@@ -439,7 +441,7 @@ func (m *memory) follow(since uint64) (*follower, []control.Event) {
 		lost := control.Event{V: 1, Seq: first - 1, Time: time.Now(), Kind: "missed", Missed: first - since - 1}
 		past = append([]control.Event{lost}, past...)
 	}
-	return f, past
+	return f, append(past, listening)
 }
 
 // firstSeq is the number of the first event that is remembered.
