@@ -131,7 +131,7 @@ func prepare(t *testing.T, dir string, cmd *exec.Cmd) *session {
 	s := &session{t: t, dir: dir, cmd: cmd, out: newLines(), err: newLines(), done: make(chan struct{})}
 	s.mark = fmt.Sprintf("%d-%d", os.Getpid(), now())
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), helperEnv+"=1", markEnv+"="+s.mark)
+	cmd.Env = append(os.Environ(), helperEnv+"=1", markEnv+"="+s.mark, "NO_COLOR=1")
 	cmd.WaitDelay = time.Second
 	return s
 }

@@ -72,11 +72,14 @@ func (s *session) helpers() (list []proc) {
 }
 
 // zombies are the dead children that flinch has not reaped.
-func (s *session) zombies() (list []proc) {
+func (s *session) zombies() []proc { return childrenIn(s.cmd.Process.Pid, 'Z') }
+
+// childrenIn are the children of a process that are in a state.
+func childrenIn(parent int, state byte) (list []proc) {
 	paths, _ := filepath.Glob("/proc/[0-9]*")
 	for _, path := range paths {
 		pid, _ := strconv.Atoi(filepath.Base(path))
-		if p, ok := readProc(pid); ok && p.state == 'Z' && p.parent == s.cmd.Process.Pid {
+		if p, ok := readProc(pid); ok && p.state == state && p.parent == parent {
 			list = append(list, p)
 		}
 	}
