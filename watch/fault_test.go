@@ -254,7 +254,7 @@ func (v *follower) eventually(round int) {
 			return
 		}
 		if time.Now().After(deadline) {
-			v.t.Fatalf("round %d: differs from the disk in %d paths:\n%s", round, len(wrong), strings.Join(wrong[:min(len(wrong), 12)], "\n"))
+			v.t.Fatalf("round %d: %s\ndiffers from the disk in %d paths:\n%s", round, v.state(wrong[0]), len(wrong), strings.Join(wrong[:min(len(wrong), 12)], "\n"))
 		}
 		time.Sleep(20 * time.Millisecond) // between two looks at the outcome
 	}
@@ -268,4 +268,22 @@ func (v *follower) differences() []string {
 	wrong := append(v.diff(disk, v.model), v.diff(disk, v.tree())...)
 	slices.Sort(wrong)
 	return wrong
+}
+
+// state is what the Watcher knows of the folders on the way to what is wrong.
+func (v *follower) state(wrong string) (text string) {
+	fields := strings.Fields(wrong)
+	v.w.call(func() {
+		n := v.w.roots[0].top
+		for _, field := range fields {
+			for part := range strings.SplitSeq(field, "/") {
+				if c := n.child(part); c != nil {
+					n = c
+					text += fmt.Sprintf(" %s: id %d, flags %b, ctime %d, indexed %v;", part, n.id, n.flags, n.ctime, slices.Contains(v.w.index.owners(n.id), n))
+				}
+			}
+		}
+		text += fmt.Sprintf(" poll at %v, %d postponed, limit %v, stats %+v", v.w.poll.next, len(v.w.postponed), v.w.health.limit, v.w.count())
+	})
+	return text
 }

@@ -110,7 +110,7 @@ func (w *Watcher) markPolled(top *node) (found bool) {
 func (w *Watcher) schedule(found, full bool, took time.Duration) {
 	p := &w.poll
 	p.next = time.Time{}
-	if !found {
+	if !found && !w.anyPolled() { // also what came to be polled by this look
 		return
 	}
 	now := time.Now()
@@ -129,6 +129,15 @@ func (w *Watcher) schedule(found, full bool, took time.Duration) {
 		p.next = now.Add(w.shortest())
 	}
 	w.wake(p.next)
+}
+
+func (w *Watcher) anyPolled() bool {
+	for _, r := range w.roots {
+		if r.top != nil && !r.top.walk(func(n *node) bool { return n.flags&polled == 0 || n.flags&cyclic != 0 }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *Watcher) anyBlind() bool {
