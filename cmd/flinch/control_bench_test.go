@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/runner"
+	"github.com/flinch-run/flinch/runner/output"
+	"github.com/flinch-run/flinch/watch"
 )
 
 // bigPlan has 50 rules and 200 ignore lines; the paths are below many folders.
@@ -51,5 +55,33 @@ func BenchmarkExplain(b *testing.B) {
 		if len(texts) == 0 || !silent {
 			b.Fatal("nothing was explained")
 		}
+	}
+}
+
+// What the history costs the stages of the path: one event of the runner, one
+// settled wave, and the look whether a change is wanted by nobody.
+func BenchmarkHistoryOnThePath(b *testing.B) {
+	h := newHistory(200)
+	defer h.begin()()
+	p, _ := bigPlan(b, 1)
+	e := runner.Event{Kind: runner.EventStarted, Time: time.Now(), Rule: "rule1", Run: 1, Changes: []runner.Change{{Path: "a.go", Op: "write"}}}
+	w := runner.Wave{Triggers: []runner.Trigger{{Rule: "rule1", Changes: e.Changes}}}
+	items := p.items([]watch.Change{{Path: "dir1/a.py", Op: watch.Write, Type: watch.File, Time: time.Now()}})
+	for b.Loop() {
+		h.strays(p.strays(items))
+		h.settled(w, p)
+		h.event(e)
+	}
+}
+
+// What the history costs a command that prints much: one line.
+func BenchmarkHistoryLine(b *testing.B) {
+	h := newHistory(200)
+	defer h.begin()()
+	h.event(runner.Event{Kind: runner.EventStarted, Time: time.Now(), Rule: "a", Run: 1})
+	line := output.Line{Rule: "a", Text: []byte("a line of output of about the usual length, somewhat"), Time: time.Now()}
+	b.SetBytes(int64(len(line.Text)))
+	for b.Loop() {
+		h.line(1, line)
 	}
 }

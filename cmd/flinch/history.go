@@ -26,7 +26,10 @@ type history struct {
 	m     *memory
 }
 
-// queue is news that nobody has taken yet. Lines share one buffer.
+// queue is news that nobody has taken yet. It is bounded: lines share a buffer of
+// textMax and the older ones give way, of changes that nobody wants straysMax are
+// kept; waves and events come no faster than batches settle and processes start,
+// which takes far longer than to remember them.
 type queue struct {
 	news []news
 	text []byte
@@ -158,11 +161,8 @@ func (h *history) settled(w runner.Wave, p *plan) {
 
 // strays tells of changes that no rule wants. Of a storm of them the first are kept.
 func (h *history) strays(list []stray) {
-	if len(list) == 0 {
-		return
-	}
-	for i := range list[:min(len(list), straysMax)] {
-		h.put(news{stray: &list[i]})
+	for _, st := range list {
+		h.glimpse(st)
 	}
 }
 
