@@ -443,7 +443,7 @@ func (v *follower) compare(when, what string, disk, got map[string]seen) {
 	wrong := v.diff(disk, got)
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		for _, l := range traced[max(0, len(traced)-400):] {
+		for _, l := range traced.all() {
 			v.t.Log(l)
 		}
 		v.t.Errorf("round %s: %s differs from the disk in %d paths:\n%s", when, what, len(wrong),

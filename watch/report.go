@@ -18,7 +18,7 @@ func (w *Watcher) changed(op Op, typ Type, k mark) Change {
 	return Change{Op: op, Type: typ, Recovered: k.recovered, Time: at}
 }
 
-// mute: what is found is the state to begin with, and no change.
+// tells is the root of a node, and whether what is found is a change. While the Watcher is mute, it is the state to begin with.
 func (w *Watcher) tells(n *node) (root int, ok bool) {
 	top, _ := n.top()
 	return int(top.root), !w.mute

@@ -223,11 +223,11 @@ func TestBindMountOfTheTreeIntoItself(t *testing.T) {
 		t.Errorf("got %v", l)
 	}
 	p.sh("umount r/in; touch r/in/x")
-	p.until2("create file in/x")
+	p.untilSeen("create file in/x")
 }
 
-// until2 waits for one change among others.
-func (p *probe) until2(want string) {
+// untilSeen waits for one change among others.
+func (p *probe) untilSeen(want string) {
 	p.t.Helper()
 	p.changes()
 	for !contains(lines(p.raw), want) {
