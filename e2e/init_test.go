@@ -30,7 +30,7 @@ func initProcess(t *testing.T, args ...string) (s *service, pid int) {
 func TestInit(t *testing.T) {
 	t.Parallel()
 	exe := self(t, "serve", "")[0]
-	s, pid := initProcess(t, "--service", "--", "sh", "-c", `for i in $(seq 20); do (setsid sleep 0.01 &) ; done; exec "$@" child=deaf-daemon stop=200ms`, "sh", exe, "serve")
+	s, pid := initProcess(t, "--service", "--stop-timeout", "400ms", "--", "sh", "-c", `for i in $(seq 20); do (setsid sleep 0.01 &) ; done; exec "$@" child=deaf-daemon stop=200ms`, "sh", exe, "serve")
 	if !strings.Contains(content(fmt.Sprintf("/proc/%d/status", pid)), fmt.Sprintf("NSpid:\t%d\t1\n", pid)) {
 		t.Fatalf("flinch (pid %d) is not PID 1 of a namespace", pid)
 	}
