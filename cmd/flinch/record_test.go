@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +97,7 @@ func disturb(t *testing.T, r *running, rng *rand.Rand) {
 	}
 }
 
-// tamper takes the first change out of a record.
+// tamper takes out of a record what led to its first decision.
 func tamper(t *testing.T, record string) {
 	t.Helper()
 	data, err := os.ReadFile(record)
@@ -103,12 +105,19 @@ func tamper(t *testing.T, record string) {
 		t.Fatal(err)
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
-	for i, line := range lines {
-		if bytes.Contains(line, []byte(`"in":`)) && bytes.Contains(line, []byte(`"type":"file"`)) {
-			lines[i] = nil
-			break
+	var first recordLine
+	for i := 0; first.Out == nil; i++ {
+		if err := json.Unmarshal(lines[i], &first); err != nil {
+			t.Fatal(err)
 		}
 	}
+	path, err := json.Marshal(first.Out[0].Paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines = slices.DeleteFunc(lines, func(line []byte) bool {
+		return bytes.Contains(line, []byte(`"in":`)) && bytes.Contains(line, append([]byte(`"path":`), path...))
+	})
 	if err := os.WriteFile(record, bytes.Join(lines, nil), 0o600); err != nil {
 		t.Fatal(err)
 	}
