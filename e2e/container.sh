@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile and runs flinch as PID 1 in a container, without a Docker engine and without an image registry:
-# buildah with bases made on this machine (the Go tree of `go env GOROOT` as the golang image, busybox as the small one),
-# podman with runc to run it. Skips with a reason where that cannot be done.
+# buildah with a base made on this machine (busybox; for the build with the Go tree of `go env GOROOT` in it), podman with
+# runc to run it. Skips with a reason where that cannot be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,19 +42,13 @@ find "$small/bin" -type l -exec sh -c 'for link; do ln -sfn busybox "$link"; don
 echo 'root:x:0:0:root:/root:/bin/sh' >"$small/etc/passwd"
 base small "$small"
 
-golang=$work/golang
-mkdir -p "$golang/usr/local"
-cp -a "$small/." "$golang/"
-cp -a "$(go env GOROOT)" "$golang/usr/local/go"
-rm -rf "$golang/usr/local/go/"{test,doc,api,pkg/linux_*}
-base golang "$golang"
-rm -rf "$golang"
-
 echo "container.sh: building the Dockerfile"
 go mod download
-buildah "${store[@]}" build --quiet --isolation chroot --pull=never --volume "$(go env GOMODCACHE):/root/go/pkg/mod:O" \
-	--build-arg GO_IMAGE=localhost/golang --build-arg BASE_IMAGE=localhost/small \
-	--env GOPROXY=off --env GOFLAGS=-mod=mod --env GOTOOLCHAIN=local --tag localhost/flinch . >"$work/build.log" 2>&1 ||
+go_image=localhost/small # the Go tree of this machine comes as volumes: nothing of it needs to be copied into layers
+buildah "${store[@]}" build --quiet --isolation chroot --pull=never --tag localhost/flinch \
+	--volume "$(go env GOROOT):/usr/local/go:ro" --volume "$(go env GOMODCACHE):/root/go/pkg/mod" --volume "$(go env GOCACHE):/root/.cache/go-build" \
+	--build-arg GO_IMAGE=$go_image --build-arg BASE_IMAGE=localhost/small \
+	--env GOPROXY=off --env GOFLAGS=-mod=mod --env GOTOOLCHAIN=local . >"$work/build.log" 2>&1 ||
 	{ cat "$work/build.log"; fail "the image does not build"; }
 
 # up NAME FLINCH-ARGS...: flinch as PID 1 of a container over $work/tree.
@@ -75,7 +69,7 @@ eventually() {
 	done
 }
 logs() { "${podman[@]}" logs "$1" 2>&1; }
-logged() { logs "$1" | grep -q -- "$2"; }
+logged() { grep -q -- "$2" <<<"$(logs "$1")"; }
 
 tree=$work/tree
 mkdir -p "$tree"
