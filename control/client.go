@@ -48,7 +48,7 @@ func Find(dir string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir = real(dir)
+	dir = physical(dir)
 	if p, found := nearest(places, dir); found {
 		return NewClient(p), nil
 	}

@@ -99,8 +99,8 @@ func nameOf(root string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// real is path without symbolic links, as far as it exists.
-func real(path string) string {
+// physical is path without symbolic links, as far as it exists.
+func physical(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}

@@ -41,9 +41,9 @@ func Listen(opt ServerOptions) (*Server, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opt: opt, place: Place{Root: real(opt.Root), PID: os.Getpid(), Started: time.Now()}}
+	s := &Server{opt: opt, place: Place{Root: physical(opt.Root), PID: os.Getpid(), Started: time.Now()}}
 	for _, c := range opt.Covers {
-		s.place.Covers = append(s.place.Covers, real(c))
+		s.place.Covers = append(s.place.Covers, physical(c))
 	}
 	s.place.Socket = filepath.Join(dir, nameOf(s.place.Root)+".sock")
 	if s.lock, err = claim(dir, s.place); err != nil {

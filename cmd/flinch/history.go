@@ -69,7 +69,6 @@ type line struct {
 	run     runner.RunID
 	at, len int
 	err     bool
-	more    bool
 	time    time.Time
 }
 
@@ -177,7 +176,7 @@ func (h *history) line(run runner.RunID, l output.Line) {
 	if len(q.text)+len(l.Text) > textMax {
 		q.forget()
 	}
-	q.news = append(q.news, news{line: line{run: run, at: len(q.text), len: len(l.Text), err: l.Err, more: l.More, time: l.Time}})
+	q.news = append(q.news, news{line: line{run: run, at: len(q.text), len: len(l.Text), err: l.Err, time: l.Time}})
 	q.text = append(q.text, l.Text...)
 	h.mu.Unlock()
 	h.poke()
