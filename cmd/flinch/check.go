@@ -80,27 +80,23 @@ func (p *plan) count() counts {
 // countRoot walks one root: what is watched, and how much is spared.
 func (p *plan) countRoot(root int, rules []ruleCount) (n rootCount) {
 	var buf []int
-	_ = filepath.WalkDir(p.roots[root], func(path string, d fs.DirEntry, err error) error {
-		rel, relErr := filepath.Rel(p.roots[root], path)
-		switch {
-		case err != nil || relErr != nil:
-			return nil
-		case d.IsDir() && rel != "." && p.prune(root, rel):
-			n.spared += countFolders(path)
-			return fs.SkipDir
-		case d.IsDir():
-			n.watched++
-			return nil
+	enter := func(dir string) bool {
+		if dir != "." && p.prune(root, dir) {
+			n.spared += countFolders(p.abs(root, dir))
+			return false
 		}
+		n.watched++
+		return true
+	}
+	p.tree(root, enter, func(file string) {
 		n.files++
-		buf = p.sets[root].Match(buf[:0], rel, false)
+		buf = p.sets[root].Match(buf[:0], p.named(root, file), false)
 		for _, i := range buf {
 			rules[i].files++
 			if len(rules[i].first) < firstShown {
-				rules[i].first = append(rules[i].first, rel)
+				rules[i].first = append(rules[i].first, p.named(root, file))
 			}
 		}
-		return nil
 	})
 	return n
 }

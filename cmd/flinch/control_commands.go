@@ -290,6 +290,9 @@ func (o *options) waitCommand() *cobra.Command {
 been matched, and every run that it led to is over (services: ready again).
 Exit status 0 if all rules are green, 1 if one is not, 124 when the time is over.`,
 		RunE: func(cmd *cobra.Command, rules []string) error {
+			if timeout < 0 {
+				return exit(exitUsage, fmt.Errorf("--timeout: %s is negative", timeout))
+			}
 			return o.talk(cmd.Context(), func(ctx context.Context, c *control.Client) error {
 				return o.wait(ctx, c, rules, timeout, asJSON)
 			})

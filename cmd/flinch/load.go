@@ -17,9 +17,8 @@ var notYet = []string{"proxy"}
 // load reads the config that the command line asks for: the file, or what
 // stands after --. Its errors have exit status 2.
 func (o *options) load(args []string, adHoc bool) (*config.Config, error) {
-	opt := config.Options{Glob: checkGlob, Ignore: checkIgnore, Run: checkRun, NotYet: notYet, Flags: o.flags}
 	if adHoc {
-		return o.loadAdHoc(args, opt)
+		return o.loadAdHoc(args)
 	}
 	if o.service {
 		return nil, exit(exitUsage, errors.New("--service: is for a command without a config file; write a [service.NAME] table instead"))
@@ -32,6 +31,13 @@ func (o *options) load(args []string, adHoc bool) (*config.Config, error) {
 		}
 		path = fromHere(found)
 	}
+	return o.loadFile(path)
+}
+
+// loadFile reads a config file, and the flags that go before it.
+func (o *options) loadFile(path string) (*config.Config, error) {
+	opt := o.configOptions()
+	opt.Flags = o.flags
 	cfg, err := config.Load(path, opt)
 	if err != nil {
 		return nil, exit(exitUsage, err)
@@ -52,12 +58,15 @@ func fromHere(path string) string {
 	return rel
 }
 
-func (o *options) loadAdHoc(args []string, opt config.Options) (*config.Config, error) {
+func (o *options) configOptions() config.Options {
+	return config.Options{Glob: checkGlob, Ignore: checkIgnore, Run: checkRun, NotYet: notYet}
+}
+
+func (o *options) loadAdHoc(args []string) (*config.Config, error) {
 	if o.config != "" {
 		return nil, exit(exitUsage, errors.New("--config: a command after -- needs no config file; leave one of the two out"))
 	}
-	opt.Flags = nil
-	cfg, err := config.AdHoc(config.Invocation{Dir: ".", Command: args, Service: o.service, Flags: o.flags}, opt)
+	cfg, err := config.AdHoc(config.Invocation{Dir: ".", Command: args, Service: o.service, Flags: o.flags}, o.configOptions())
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}

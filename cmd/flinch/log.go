@@ -75,11 +75,13 @@ func isTerminal(w any) bool {
 // reportErrors is the text of an error as a terminal shows it: a config's with
 // the lines in question, any other in one line and a hint.
 func reportErrors(w io.Writer, err error) {
-	switch e := err.(type) {
-	case config.Errors:
-		fmt.Fprint(w, e.Text())
-	case *config.Error:
-		fmt.Fprint(w, e.Text())
+	var several config.Errors
+	var one *config.Error
+	switch {
+	case errors.As(err, &several):
+		fmt.Fprint(w, several.Text())
+	case errors.As(err, &one):
+		fmt.Fprint(w, one.Text())
 	default:
 		printError(w, err)
 	}

@@ -189,7 +189,7 @@ func (p *plan) same(s seen, index *content.Index) (same bool) {
 }
 
 // lastSeen remembers for each rule what the files held when they were last
-// handed to it. Only the goroutine of settle touches it.
+// handed to it. After open only the goroutine of settle touches it.
 type lastSeen struct {
 	reader  *content.Reader
 	indexes map[string]*content.Index
@@ -210,6 +210,18 @@ func (l *lastSeen) of(r *config.Rule) *content.Index {
 		l.indexes[r.Name] = index
 	}
 	return index
+}
+
+// prime has a first look at what the rules react to for which identical bytes are
+// never a change. It must be over before flinch says that it is ready: what is
+// written after that is compared with it.
+func (l *lastSeen) prime(p *plan) {
+	for i, r := range p.cfg.Rules {
+		if r.Content == config.ContentAlways {
+			index := l.of(r)
+			p.wanted(i, func(root int, path string) { index.Same(p.abs(root, path)) })
+		}
+	}
 }
 
 // abs is the absolute path of what lies in a root.

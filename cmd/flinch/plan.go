@@ -30,7 +30,8 @@ type plan struct {
 	sets    []*rule.Set    // one a root: which rules want a path
 	lanes   []debounce.Lane
 	jobs    []runner.Rule
-	file    int // index of the root that is the config file itself; -1: none
+	file    int  // index of the root that is the config file itself; -1: none
+	moves   bool // to a rule a rename is not the same as one path gone and another made
 }
 
 // newPlan compiles a config. Its errors are the config's, with their place.
@@ -98,6 +99,9 @@ func (p *plan) compileRules() error {
 		lane := debounce.Lane{Settle: settle(r.Settle), MaxWait: r.MaxWait}
 		for _, need := range r.Needs {
 			lane.After = append(lane.After, index[need])
+		}
+		if on := compiled.On() & appearing; on != 0 && on != appearing {
+			p.moves = true
 		}
 		p.rules, p.jobs, p.lanes = append(p.rules, compiled), append(p.jobs, job), append(p.lanes, lane)
 	}
@@ -268,9 +272,13 @@ func (p *plan) prune(root int, dir string) bool {
 	return root != p.file && p.sets[root].Prune(dir)
 }
 
-// skip tells which files nobody wants to hear of.
+// appearing are the kinds of change in which a path comes or goes.
+const appearing = rule.Create | rule.Remove | rule.Rename
+
+// skip tells which files nobody wants to hear of. A file that is renamed to or
+// from one of those would seem to be made or removed.
 func (p *plan) skip(root int, path string) bool {
-	return root != p.file && p.sets[root].Skip(path)
+	return root != p.file && !p.moves && p.sets[root].Skip(path)
 }
 
 // kept are paths that flinch itself looks at although nobody else should: the

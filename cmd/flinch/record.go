@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -204,17 +203,14 @@ func (p *plan) ignoreFiles() (files []recordFile) {
 
 // walkFolders visits the folders of a root that are watched.
 func (p *plan) walkFolders(root int, visit func(dir string)) {
-	_ = filepath.WalkDir(p.roots[root], func(at string, d fs.DirEntry, err error) error {
-		rel, relErr := filepath.Rel(p.roots[root], at)
-		switch {
-		case err != nil || relErr != nil || !d.IsDir():
-			return nil
-		case rel != "." && p.ignores[root].Match(rel, true):
-			return fs.SkipDir
+	enter := func(dir string) bool {
+		if dir != "." && p.ignores[root].Match(dir, true) {
+			return false
 		}
-		visit(rel)
-		return nil
-	})
+		visit(dir)
+		return true
+	}
+	p.tree(root, enter, func(string) {})
 }
 
 // unseen tells whether the watcher may drop a change: when all is recorded only

@@ -111,10 +111,9 @@ func (s *session) match(ctx context.Context, batches <-chan sighting, changes ch
 // settle turns waves that have settled into triggers for the runner.
 func (s *session) settle(waves <-chan wave, triggers chan<- runner.Wave) {
 	defer close(triggers)
-	last := newLastSeen()
 	for w := range waves {
 		p := s.plan()
-		next := p.triggers(w, last)
+		next := p.triggers(w, s.last)
 		s.history.settled(next, p)
 		triggers <- next
 	}

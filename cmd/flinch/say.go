@@ -103,7 +103,10 @@ func (s *sayer) unusual(log *slog.Logger, e runner.Event) {
 
 // skipped is why there is nothing to run a command for.
 func skipped(e runner.Event) string {
-	if e.Why != "" {
+	switch {
+	case len(e.Changes) == 0:
+		return "no file matches"
+	case e.Why != "":
 		return e.Why
 	}
 	return "no changed file is left to hand over"

@@ -39,6 +39,7 @@ type session struct {
 	quits    chan struct{} // to steer: stop everything
 	told     chan telling  // to see: what clients say has changed
 	history  *history
+	last     *lastSeen // from open to settle
 	recorder *recorder // nil: nothing is recorded
 }
 
@@ -60,7 +61,7 @@ func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error
 		return nil, exit(exitUsage, err)
 	}
 	s := &session{options: o, sources: make(chan *source, 1), failed: make(chan error, 1), quits: make(chan struct{}, 1)}
-	s.told, s.history = make(chan telling), newHistory(cfg.History)
+	s.told, s.history, s.last = make(chan telling), newHistory(cfg.History), newLastSeen()
 	if err := s.speak(cfg); err != nil {
 		return nil, err
 	}
@@ -73,6 +74,7 @@ func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error
 	}
 	s.current.Store(src)
 	if src.watcher != nil {
+		s.last.prime(p)
 		s.sources <- src
 		stats := src.watcher.Stats()
 		s.log.Info("ready", "rules", len(p.jobs), "folders", stats.Dirs, "backend", stats.Backend, "took", roughly(time.Since(began)))
@@ -197,7 +199,8 @@ func (s *session) reloadIgnores(src *source, p *plan, changes []watch.Change) {
 
 func (s *session) tellRoots(p *plan, events []watch.RootEvent) {
 	for _, e := range events {
-		if e.Root == p.file {
+		if e.Root == p.file { // many editors put another in its place
+			s.log.Debug("the config file was taken away or came back: what it said last stays in force", "gone", e.Gone)
 			continue
 		}
 		if e.Gone {
@@ -214,7 +217,7 @@ func (s *session) reload(ctx context.Context, p *plan, b sighting) *debounce.Lan
 	if !touches(p, b.Changes) {
 		return nil
 	}
-	cfg, err := s.load(nil, false)
+	cfg, err := s.loadFile(p.cfg.Path)
 	if err == nil && cfg.Diff(p.cfg).IsZero() {
 		return nil
 	}
@@ -292,40 +295,39 @@ func (s *session) lost(ctx context.Context, src *source, err error) {
 }
 
 // allFiles lists what a rule's globs match right now, relative to the first
-// root: what {files} stands for when nothing has changed.
+// root: what {files} stands for when nothing has changed. A rule that reacts to
+// its needs only has no globs: to it they are all files that are not ignored.
 func (s *session) allFiles(name string) []string {
 	p := s.plan()
+	i := slices.IndexFunc(p.cfg.Rules, func(r *config.Rule) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
 	var files []string
-	for i, r := range p.cfg.Rules {
-		if r.Name == name {
-			p.walk(func(root int, path string) {
-				if p.rules[i].Match(path) && !p.ignores[root].Match(path, false) {
-					files = append(files, p.fromFirst(root, path))
-				}
-			})
-		}
+	if len(p.cfg.Rules[i].Files) > 0 {
+		p.wanted(i, func(root int, path string) { files = append(files, p.fromFirst(root, path)) })
+		return files
+	}
+	for root := range p.roots {
+		enter := func(dir string) bool { return dir == "." || !p.ignores[root].Match(dir, true) }
+		p.tree(root, enter, func(path string) {
+			if !p.ignores[root].Match(path, false) {
+				files = append(files, p.fromFirst(root, path))
+			}
+		})
 	}
 	return files
 }
 
-// walk visits the files of all roots that are watched.
-func (p *plan) walk(visit func(root int, path string)) {
-	for i, root := range p.roots {
-		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			rel, relErr := filepath.Rel(root, path)
-			if err != nil || relErr != nil {
-				return nil // a folder that cannot be read has no files to hand over
-			}
-			if d.IsDir() {
-				if rel != "." && p.prune(i, rel) {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			visit(i, rel)
-			return nil
-		})
-	}
+// wanted visits the files that a rule reacts to.
+func (p *plan) wanted(rule int, visit func(root int, path string)) {
+	var buf []int
+	p.walk(func(root int, path string) {
+		buf = p.sets[root].Match(buf[:0], p.named(root, path), false)
+		if slices.Contains(buf, rule) {
+			visit(root, path)
+		}
+	})
 }
 
 // fromFirst is a path of any root relative to the first one.
