@@ -111,11 +111,6 @@ func compileCommand(c config.Command, shell string) (command.Command, error) {
 	return command.Parse(c.Line, shell)
 }
 
-// environ is the environment that flinch was started with.
-func environ() []string {
-	return append([]string(nil), os.Environ()...)
-}
-
 // oneLine makes a text fit for a log line.
 func oneLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
