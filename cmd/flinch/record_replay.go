@@ -31,7 +31,6 @@ type replay struct {
 	roots   []string       // stand-ins, with nothing but ignore files in them
 	plan    *plan
 	queue   *debounce.Queue[seen, watch.Mark]
-	pending []decision // what the record says of the wave that was just taken
 	differs int
 	waves   int
 }
