@@ -61,6 +61,9 @@ func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
 	defer stop()
 	ctx, cancel := e.filter.limit(ctx)
 	defer cancel()
+	if e.raw {
+		return e.printRaw(ctx)
+	}
 	w, err := e.watch(ctx, log)
 	if err != nil {
 		return exit(watchStatus(err), err)
