@@ -103,14 +103,21 @@ func (o *options) showStatus(ctx context.Context, c *control.Client, rules []str
 	}
 	var b bytes.Buffer
 	writeStatus(&b, s)
-	_, err = o.out.Write(b.Bytes())
-	return err
+	return o.print(b.Bytes())
+}
+
+// print writes whole lines; whoever does not read them ends flinch.
+func (o *options) print(text []byte) error {
+	if _, err := o.out.Write(text); err != nil {
+		return exit(exitPipeGone, nil)
+	}
+	return nil
 }
 
 // statusPause is how long a status that changes all the time is not printed again.
 const statusPause = 100 * time.Millisecond
 
-// watchStatus prints the status at once, and after each event.
+// watchStatus prints the status at once, and after each event, until flinch ends.
 func (o *options) watchStatus(ctx context.Context, c *control.Client, rules []string, asJSON bool) error {
 	changed := make(chan struct{}, 1)
 	ended := make(chan error, 1)
@@ -126,8 +133,14 @@ func (o *options) watchStatus(ctx context.Context, c *control.Client, rules []st
 		if isTerminal(o.out) && !asJSON {
 			fmt.Fprint(o.out, "\x1b[H\x1b[2J")
 		}
-		if err := o.showStatus(ctx, c, rules, asJSON); err != nil {
+		err := o.showStatus(ctx, c, rules, asJSON)
+		var told *control.Error
+		var known *exitError
+		switch {
+		case errors.As(err, &told) && told.Status < 500, errors.As(err, &known):
 			return err
+		case err != nil:
+			return <-ended // flinch has ended, and with it the stream
 		}
 		pause := time.After(statusPause)
 		select {
@@ -193,8 +206,7 @@ func (o *options) printJSON(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := o.out.Write(b.Bytes())
-	return err
+	return o.print(b.Bytes())
 }
 
 func (o *options) triggerCommand() *cobra.Command {
