@@ -26,25 +26,34 @@ type backend struct {
 	figures *statsCache
 }
 
-// control is the stage that speaks to other programs. It ends with the context.
-func (s *session) control(ctx context.Context) {
-	if s.once {
-		return
-	}
-	p := s.plan()
+// openSocket takes the root's socket. Without one flinch runs all the same.
+func (s *session) openSocket(p *plan) {
 	server, err := control.Listen(control.ServerOptions{Root: p.roots[0], Covers: p.covers(), Logger: s.log})
 	var taken *control.TakenError
 	switch {
 	case errors.As(err, &taken):
 		s.log.Warn("another flinch runs on this root: no control socket for this one", "pid", taken.PID, "root", taken.Root)
-		return
 	case err != nil:
 		s.log.Warn("no control socket", "error", err)
 		sayHint(s.log, err)
+	default:
+		s.server = server
+	}
+}
+
+func (s *session) closeSocket() {
+	if s.server != nil {
+		_ = s.server.Close() // its files are removed or, if not, taken over by the next
+	}
+}
+
+// control is the stage that speaks to other programs. It ends with the context.
+func (s *session) control(ctx context.Context) {
+	if s.server == nil {
 		return
 	}
-	defer server.Close()
-	server.Serve(ctx, &backend{s, newStatsCache(func() watch.Stats { return s.current.Load().watcher.Stats() })})
+	defer s.closeSocket()
+	s.server.Serve(ctx, &backend{s, newStatsCache(func() watch.Stats { return s.current.Load().watcher.Stats() })})
 }
 
 // covers are the folders from which this flinch is found.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flinch-run/flinch/config"
+	"github.com/flinch-run/flinch/control"
 	"github.com/flinch-run/flinch/debounce"
 	"github.com/flinch-run/flinch/runner"
 	"github.com/flinch-run/flinch/runner/output"
@@ -39,8 +40,9 @@ type session struct {
 	quits    chan struct{} // to steer: stop everything
 	told     chan telling  // to see: what clients say has changed
 	history  *history
-	last     *lastSeen // from open to settle
-	recorder *recorder // nil: nothing is recorded
+	last     *lastSeen       // from open to settle
+	server   *control.Server // nil: nobody can ask
+	recorder *recorder       // nil: nothing is recorded
 }
 
 // source is a watcher with the plan that its answers are for. A new plan for
@@ -76,10 +78,12 @@ func (o *options) open(ctx context.Context, cfg *config.Config) (*session, error
 	if src.watcher != nil {
 		s.last.prime(p)
 		s.sources <- src
+		s.openSocket(p) // before anybody reads "ready" and asks
 		stats := src.watcher.Stats()
 		s.log.Info("ready", "rules", len(p.jobs), "folders", stats.Dirs, "backend", stats.Backend, "took", roughly(time.Since(began)))
 	}
 	if err := s.supervise(p); err != nil {
+		s.closeSocket()
 		return nil, err
 	}
 	return s, nil
