@@ -274,7 +274,11 @@ func (p *plan) place(c control.Change) (root int, rel string, err error) {
 		return 0, "", &control.Error{Status: http.StatusBadRequest, Msg: fmt.Sprintf("path: %q is none", c.Path)}
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(p.rootCalled(c.Root), path)
+		in, err := p.rootCalled(c.Root)
+		if err != nil {
+			return 0, "", err
+		}
+		path = filepath.Join(in, path)
 	}
 	root, rel = p.locate(path)
 	if root < 0 {
@@ -285,14 +289,20 @@ func (p *plan) place(c control.Change) (root int, rel string, err error) {
 	return root, rel, nil
 }
 
-// rootCalled is the root that has this name in the config; else the first.
-func (p *plan) rootCalled(name string) string {
+// rootCalled is the root that has this name in the config, or this path; the
+// first where a change names none.
+func (p *plan) rootCalled(name string) (string, error) {
+	if name == "" {
+		return p.roots[0], nil
+	}
 	for i, r := range p.cfg.Roots {
-		if r == name {
-			return p.roots[i]
+		if r == name || p.roots[i] == name {
+			return p.roots[i], nil
 		}
 	}
-	return p.roots[0]
+	return "", &control.Error{
+		Status: http.StatusBadRequest, Msg: fmt.Sprintf("root: none is called %q", name), Help: "the roots are " + strings.Join(p.cfg.Roots, ", "),
+	}
 }
 
 // look says what the disk has at a path.
