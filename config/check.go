@@ -128,7 +128,8 @@ func (r *reader) needs() {
 	for _, rule := range r.cfg.Rules {
 		for i, need := range rule.Needs {
 			if c.rules[need] == nil {
-				r.fail(rule.Pos("needs", i), "needs", "", fmt.Sprintf("no rule %q%s", need, didYouMean(need, r.cfg.Names())))
+				others := slices.DeleteFunc(r.cfg.Names(), func(name string) bool { return name == rule.Name })
+				r.fail(rule.Pos("needs", i), "needs", "", fmt.Sprintf("no rule %q%s", need, didYouMean(need, others)))
 			}
 		}
 	}

@@ -201,11 +201,17 @@ func nearest(word string, names []string) string {
 	}
 	best, found := 1+max(1, len(word)/3), ""
 	for _, name := range names {
-		if d := distance(strings.ToLower(word), strings.ToLower(name)); d < best {
+		d := distance(strings.ToLower(word), strings.ToLower(name))
+		if d < best || d == best && found != "" && !sameStart(word, found) && sameStart(word, name) {
 			best, found = d, name
 		}
 	}
 	return found
+}
+
+// sameStart tells whether two words begin alike: few misspell the first letter.
+func sameStart(a, b string) bool {
+	return a != "" && b != "" && strings.EqualFold(a[:1], b[:1])
 }
 
 // distance counts insertions, deletions, replacements and swaps of
