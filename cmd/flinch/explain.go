@@ -33,6 +33,7 @@ which file decides. The path need not exist. Exit status 1 where no rule reacts.
 // answer is what explain says of one path.
 type answer struct {
 	Path   string       `json:"path"`
+	B64    string       `json:"path_b64,omitempty"` // of a name that is not UTF-8, beside a lossy path
 	Root   string       `json:"root,omitempty"`
 	Reacts bool         `json:"reacts"`
 	Why    string       `json:"why,omitempty"` // where no root holds it, or a folder above it is not watched
@@ -158,10 +159,12 @@ func (p *plan) locate(path string) (root int, rel string) {
 
 // json is the answer as one line.
 func (a *answer) json() []byte {
+	wire := *a
+	wire.Path, wire.B64 = wirePath(a.Path)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(a) // strings and times always encode
+	_ = enc.Encode(wire) // strings and times always encode
 	return b.Bytes()
 }
 
