@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,14 +85,25 @@ type decision struct {
 	Why   string   `json:"why,omitempty"`
 }
 
-// recorder writes a record. Only the goroutine of its debounce touches it, but
-// for open and close.
+// recorder writes a record. Only the goroutine of settleDown touches it, but for
+// open and close, and what is said of match.
 type recorder struct {
 	path  string // absolute
 	began time.Time
 	file  *os.File
 	out   *bufio.Writer
 	err   error
+
+	passed   uint64 // inputs that match has passed on; only match touches it
+	received uint64 // inputs that have come
+	mu       sync.Mutex
+	ignores  []readIgnore // under mu: from match, not written yet
+}
+
+// readIgnore is an ignore file as match read it before it passed an input on.
+type readIgnore struct {
+	input uint64
+	recordFile
 }
 
 func (o *options) recordCommand() *cobra.Command {
@@ -296,11 +309,9 @@ func (r *recording) add(in <-chan input, i input, ok bool) <-chan input {
 	if i.Lanes != nil {
 		line.Config = r.s.configOf(p)
 	}
+	r.received++
+	r.writeIgnores(now)
 	for _, it := range i.Items {
-		v := it.Value
-		if p.ignores[v.Root].Affects(v.Path) {
-			r.ignoreChanged(now, p, v)
-		}
 		line.In = append(line.In, r.item(it))
 	}
 	if line.In != nil || line.Config != nil {
@@ -310,13 +321,52 @@ func (r *recording) add(in <-chan input, i input, ok bool) <-chan input {
 	return in
 }
 
-func (r *recording) ignoreChanged(now time.Time, p *plan, v seen) {
-	f := &recordFile{Root: v.Root, Path: v.Path}
-	if data, err := os.ReadFile(p.abs(v.Root, v.Path)); err == nil {
-		text := string(data)
-		f.Text = &text
+// writeIgnores writes the ignore files that match read before it judged the input.
+func (r *recording) writeIgnores(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.ignores) > 0 && r.ignores[0].input <= r.received {
+		r.write(recordLine{At: r.since(now), Ignore: &r.ignores[0].recordFile})
+		r.ignores = r.ignores[1:]
 	}
-	r.write(recordLine{At: r.since(now), Ignore: f})
+}
+
+// passing counts an input that match is about to pass on. Match calls it.
+func (r *recorder) passing(in input) {
+	if r != nil && (len(in.Items) > 0 || len(in.Marks) > 0 || in.Lanes != nil) {
+		r.passed++
+	}
+}
+
+// reloadIgnore reads an ignore file anew. For a record it has to be known what was
+// read: the file was read between two looks that saw the same. Match calls it.
+func (s *session) reloadIgnore(p *plan, root int, name string) {
+	if s.recorder == nil {
+		p.ignores[root].Reload(name)
+		return
+	}
+	const tries = 20 // of somebody who writes it all the time
+	look := func() *string {
+		data, err := os.ReadFile(p.abs(root, name))
+		if err != nil {
+			return nil
+		}
+		text := string(data)
+		return &text
+	}
+	before := look()
+	for range tries {
+		p.ignores[root].Reload(name)
+		p.ignores[root].Match(path.Join(path.Dir(name), "x"), false) // it is read when it is asked for
+		after := look()
+		if before == nil && after == nil || before != nil && after != nil && *before == *after {
+			break
+		}
+		before = after
+	}
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	s.recorder.ignores = append(s.recorder.ignores, readIgnore{s.recorder.passed + 1, recordFile{Root: root, Path: name, Text: before}})
 }
 
 func (r *recording) item(it item) recordItem {

@@ -161,6 +161,7 @@ func (s *session) sighted(ctx context.Context, b sighting) input {
 	s.tellRoots(p, b.Roots)
 	p = b.plans.Load()
 	in.Items = p.items(b.Changes)
+	s.recorder.passing(in)
 	s.history.strays(p.strays(in.Items))
 	return in
 }
@@ -190,7 +191,7 @@ func (s *session) reloadIgnores(src *source, p *plan, changes []watch.Change) {
 		}
 		for _, name := range []string{c.Path, c.From} {
 			if name != "" && p.ignores[c.Root].Affects(name) {
-				p.ignores[c.Root].Reload(name)
+				s.reloadIgnore(p, c.Root, name)
 				refresh = true
 			}
 		}
