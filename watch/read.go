@@ -20,6 +20,9 @@ type reading struct {
 	streak  int       // reads that followed each other closely
 	last    time.Time // when the last was
 	until   time.Time // a storm's pause ends then
+
+	gathering bool    // workers read the tree: nothing in it may be changed
+	ended     []int32 // watches that ended meanwhile
 }
 
 // barrier is a wait for an event that lies behind all that happened before.
@@ -153,6 +156,16 @@ func (r *reading) beat(now time.Time) {
 
 // gather folds events while others work, so that the kernel's queue does not overflow meanwhile.
 func (w *Watcher) gather(done <-chan struct{}) {
+	w.reading.gathering = true
+	w.readUntil(done)
+	w.reading.gathering = false
+	for _, id := range w.reading.ended {
+		w.selfEvent(id, inotify.Ignored)
+	}
+	w.reading.ended = w.reading.ended[:0]
+}
+
+func (w *Watcher) readUntil(done <-chan struct{}) {
 	for {
 		if w.reading.holding {
 			w.drain()
@@ -226,9 +239,14 @@ func (w *Watcher) onTheWay(anchors []anchor, ev *inotify.Event) {
 
 // selfEvent: a directory itself has moved or gone, or has lost its watch.
 func (w *Watcher) selfEvent(id int32, bits inotify.Mask) {
+	gone := bits&inotify.Ignored != 0
+	if gone && w.reading.gathering {
+		w.reading.ended = append(w.reading.ended, id)
+		gone = false
+	}
 	for _, n := range w.index.owners(id) {
 		w.again(n)
-		if bits&inotify.Ignored != 0 {
+		if gone {
 			w.index.drop(n)
 			n.id = 0
 		}
