@@ -23,7 +23,7 @@ import (
 // changes, and may be used by several goroutines.
 type Command struct {
 	Argv  []string // as given, when it was an array; nil for a string
-	Shell string   // as given, when it was a string
+	Shell string   // as given, when it was a string; of an array the script of a shell, where that has placeholders
 	Sh    string   // the configured shell with its flags, such as "bash -eu"; "sh" where none was
 
 	vars   []assign // leading VAR=x of a string that needs no shell
@@ -59,6 +59,8 @@ var ErrEmpty = errors.New("nothing to run")
 // {file} the first path. Inside other text {file} is replaced in place, and
 // {files} or {dirs} repeats the whole element once a path: "--x={files}" becomes
 // "--x=./a" "--x=./b". All other braces are text, also ${file} and {{file}}.
+// The script of a shell among the elements ("sh", "-c", SCRIPT) is shell text
+// like a string: placeholders in it work as in [Parse].
 func New(argv []string) (Command, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return Command{}, ErrEmpty
@@ -74,7 +76,7 @@ func New(argv []string) (Command, error) {
 		}
 		c.words = append(c.words, w)
 	}
-	return c, nil
+	return c.withScript()
 }
 
 // Parse makes a command of a string. It is executed without a shell where a
@@ -197,7 +199,13 @@ func (c Command) viaShell(s string, quoted []int) (Command, error) {
 			Msg:  fmt.Sprintf("%s cannot be handed to the shell %q safely", p.kind, c.Sh),
 			hint: "write the command as an array, or use sh, bash, ksh or zsh"}
 	}
-	if p, ok := attached(c.script, s); ok {
+	return c.inScript(quoted)
+}
+
+// inScript compiles c.Shell for a shell that takes positional parameters.
+func (c Command) inScript(quoted []int) (Command, error) {
+	c.script = split(c.Shell, quoted...)
+	if p, ok := attached(c.script, c.Shell); ok {
 		return Command{}, &Error{Elem: -1, Pos: p.pos,
 			Msg:  fmt.Sprintf("%s has to be a word of its own where a shell is needed", p.kind),
 			hint: "put a space before and after it, or write the command as an array"}
