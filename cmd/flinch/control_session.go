@@ -352,7 +352,11 @@ func (b *backend) Follow(ctx context.Context, since uint64, send func(control.Ev
 			if !ok {
 				return nil
 			}
-			if err := send(e); err != nil {
+			err := send(e)
+			if lost, any := f.tail(e.Seq); err == nil && any {
+				err = send(lost)
+			}
+			if err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/flinch-run/flinch/control"
@@ -404,25 +405,34 @@ func (m *memory) publish(e control.Event) {
 // sends to events, and closes it.
 type follower struct {
 	events chan control.Event
-	missed uint64
+	missed atomic.Uint64 // not told yet; told by offer, or by who reads events when there is none
+}
+
+// lost is the event that tells what the client missed; false: nothing.
+func (f *follower) lost(seq uint64) (e control.Event, any bool) {
+	n := f.missed.Swap(0)
+	return control.Event{V: 1, Seq: seq, Time: time.Now(), Kind: "missed", Missed: n}, n > 0
+}
+
+// tail is lost where nothing else waits: the client has caught up, and nothing may
+// happen for long.
+func (f *follower) tail(seq uint64) (e control.Event, any bool) {
+	if len(f.events) > 0 {
+		return e, false
+	}
+	return f.lost(seq)
 }
 
 // offer never waits: a client that is slow is told how many events it missed.
 func (f *follower) offer(e control.Event) {
-	if f.missed > 0 {
-		select {
-		case f.events <- control.Event{V: 1, Seq: e.Seq - 1, Time: e.Time, Kind: "missed", Missed: f.missed}:
-			f.missed = 0
-		default:
-			f.missed++
-			return
-		}
+	if cap(f.events)-len(f.events) < 2 { // there is room for the event and for what was missed before it, or for neither
+		f.missed.Add(1)
+		return
 	}
-	select {
-	case f.events <- e:
-	default:
-		f.missed++
+	if lost, any := f.lost(e.Seq - 1); any {
+		f.events <- lost
 	}
+	f.events <- e
 }
 
 // follow begins to pass events on: those remembered after since, then all. It
