@@ -137,6 +137,9 @@ func (p *Processes) change(c Change) command.Change {
 	if c.Root > 0 && c.Root < len(p.opt.Roots) {
 		out.Root = p.opt.Roots[c.Root]
 	}
+	if c.Root < len(p.opt.RootNames) {
+		out.RootName = p.opt.RootNames[c.Root]
+	}
 	return out
 }
 

@@ -25,9 +25,11 @@ type ProcessOptions struct {
 
 	// Roots are the roots: the first, absolute, is FLINCH_ROOT and where relative
 	// paths of rules begin; the others are named as in `flinch events`.
-	Roots   []string
-	Env     []string // below everything else; nil: this program's environment
-	TempDir string   // private (mode 0700), for changes files and notify sockets; empty: no changes files
+	Roots []string
+	// RootNames are how several roots are called in the changes file; none where there is only one.
+	RootNames []string
+	Env       []string // below everything else; nil: this program's environment
+	TempDir   string   // private (mode 0700), for changes files and notify sockets; empty: no changes files
 
 	// AllFiles returns all files that match a rule, relative to the first root.
 	// It may take its time; it is called from several goroutines.

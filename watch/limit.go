@@ -188,7 +188,9 @@ func (w *Watcher) count() Stats {
 }
 
 func (s *Stats) add(n *node) {
-	s.Dirs++
+	if n.flags&only == 0 { // the folder of a root that is a file is a means
+		s.Dirs++
+	}
 	s.Files += len(n.files.list)
 	if n.id > 0 {
 		s.Watches++

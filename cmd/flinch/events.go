@@ -221,7 +221,7 @@ func (e *eventPrinter) change(c watch.Change) error {
 	if e.json {
 		line := command.Change{
 			Path: c.Path, From: c.From, Op: c.Op.String(), Type: c.Type.String(),
-			Root: e.rootName(c.Root), Recovered: c.Recovered, Time: c.Time,
+			RootName: e.rootName(c.Root), Recovered: c.Recovered, Time: c.Time,
 		}
 		return e.write(line.Line())
 	}

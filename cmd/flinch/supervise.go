@@ -31,7 +31,7 @@ func (s *session) supervise(p *plan) (err error) {
 		return exit(exitWatch, err)
 	}
 	processes := runner.NewProcesses(runner.ProcessOptions{
-		Host: host, Printer: s.printer, Roots: p.roots, TempDir: s.temp,
+		Host: host, Printer: s.printer, Roots: p.roots, RootNames: p.rootNames(), TempDir: s.temp,
 		AllFiles: s.allFiles, Stream: s.stream, Clear: s.clear,
 	})
 	opt := runner.Options{
@@ -56,6 +56,14 @@ func (s *session) stream(r *runner.Rule, id runner.RunID) output.StreamOptions {
 		opt.Mode = output.PTY
 	}
 	return opt
+}
+
+// rootNames are the roots as the config has them, where there are several.
+func (p *plan) rootNames() []string {
+	if len(p.roots) == 1 {
+		return nil
+	}
+	return p.cfg.Roots
 }
 
 // commandOf is what a rule runs, in one line.

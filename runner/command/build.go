@@ -459,5 +459,9 @@ func (a *arguments) note() string {
 	if len(a.files) == a.found {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d files handed over, more do not fit into the arguments of one command; FLINCH_CHANGES_FILE names all", len(a.files), a.found)
+	note := fmt.Sprintf("%d of %d files handed over, more do not fit into the arguments of one command", len(a.files), a.found)
+	if len(a.req.Changes) > 0 {
+		note += "; FLINCH_CHANGES_FILE names all"
+	}
+	return note
 }

@@ -336,7 +336,7 @@ func TestInput(t *testing.T) {
 	list := []command.Change{
 		{Path: "a\nb", Op: "rename", From: "old<&>", Type: "file", Time: at},
 		{Path: "x\xff", Op: "remove", Type: "file", Gone: true, Recovered: true, Time: at},
-		{Path: "c", Op: "write", Type: "file", Root: "../other", Time: at},
+		{Path: "c", Op: "write", Type: "file", Root: "../other", RootName: "../other", Time: at},
 	}
 	res := build(t, parse(t, "x"), command.Request{Root: root, Changes: list, Input: command.InputPaths})
 	if got, want := readAll(t, res.Stdin), "a\nb\x00x\xff\x00../other/c\x00"; got != want {

@@ -19,6 +19,7 @@ type Change struct {
 	Path, From string    // slash-separated, relative to Root; From only for a rename
 	Op, Type   string    // as in `flinch events --json`
 	Root       string    // the root where it is not the first one; empty: Request.Root
+	RootName   string    // how the root is called in Line; empty: there is only one
 	Gone       bool      // nothing is there any more
 	Recovered  bool      // found by a rescan
 	Time       time.Time // when it was seen
@@ -37,7 +38,7 @@ func (c Change) Line() []byte {
 		Root      string `json:"root,omitempty"`
 		Recovered bool   `json:"recovered,omitempty"`
 	}{
-		Time: c.Time.Format(time.RFC3339Nano), Op: c.Op, Type: c.Type, Root: c.Root, Recovered: c.Recovered,
+		Time: c.Time.Format(time.RFC3339Nano), Op: c.Op, Type: c.Type, Root: c.RootName, Recovered: c.Recovered,
 		Path: strings.ToValidUTF8(c.Path, "\ufffd"), PathB64: b64(c.Path),
 		From: strings.ToValidUTF8(c.From, "\ufffd"), FromB64: b64(c.From),
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -19,10 +20,13 @@ type File struct {
 	bol  bool // the last byte was a newline
 }
 
-// OpenFile opens a file to append to. At about max bytes, at the end of a line,
+// OpenFile opens a file to append to, and makes its folder. At about max bytes, at the end of a line,
 // it is renamed to path + ".1", which it replaces; max 0 means never. It has to
 // be closed.
 func OpenFile(path string, max int64) (*File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("output file: %w", err)
+	}
 	f := &File{path: path, max: max, bol: true}
 	if err := f.open(); err != nil {
 		return nil, err
