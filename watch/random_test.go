@@ -134,6 +134,14 @@ func lowered(t *testing.T, queue int, o Options) *Watcher {
 	t.Helper()
 	const sysctl = "/proc/sys/fs/inotify/max_queued_events"
 	if queue > 0 {
+		lock, err := os.Open(sysctl) // it is the machine's, and other tests may do the same
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Close()
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
 		old, err := os.ReadFile(sysctl)
 		if err == nil {
 			err = os.WriteFile(sysctl, []byte(strconv.Itoa(queue)), 0)
