@@ -14,5 +14,5 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /flinch ./cmd/flinch
 
 FROM ${BASE_IMAGE}
 COPY --from=build /flinch /usr/local/bin/flinch
-WORKDIR /work
+WORKDIR /app
 ENTRYPOINT ["/usr/local/bin/flinch"]

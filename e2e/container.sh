@@ -35,7 +35,7 @@ base() {
 }
 
 small=$work/small
-mkdir -p "$small"/{bin,dev,etc,proc,root,sys,tmp,usr/local/bin,work}
+mkdir -p "$small"/{bin,dev,etc,proc,root,sys,tmp,usr/local/bin,app}
 cp "$(command -v busybox)" "$small/bin/busybox"
 "$small/bin/busybox" --install -s "$small/bin" 2>/dev/null || for applet in $("$small/bin/busybox" --list); do ln -sf busybox "$small/bin/$applet"; done
 find "$small/bin" -type l -exec sh -c 'for link; do ln -sfn busybox "$link"; done' sh {} +
@@ -57,7 +57,7 @@ up() {
 	shift
 	running+=("$name")
 	"${podman[@]}" run --detach --name "$name" --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 \
-		--volume "$work/tree:/work" localhost/flinch "$@" >/dev/null || fail "$name does not start"
+		--volume "$work/tree:/app" localhost/flinch "$@" >/dev/null || fail "$name does not start"
 }
 # eventually SECONDS COMMAND...: until it succeeds.
 eventually() {
@@ -82,7 +82,7 @@ echo two >"$tree/a.txt"
 eventually 10 logged task 'run .*ppid=1 change' || { logs task; fail "no run after a change from outside"; }
 
 echo "container.sh: orphans are reaped, those of exec too, and not killed"
-"${podman[@]}" exec task sh -c '(sleep 0.2; echo lived > /work/orphan.log) & :' >/dev/null
+"${podman[@]}" exec task sh -c '(sleep 0.2; echo lived > /app/orphan.log) & :' >/dev/null
 eventually 10 test -s "$tree/orphan.log" || fail "an orphan of exec was killed"
 zombies() { ! "${podman[@]}" exec task sh -c 'cat /proc/[0-9]*/stat 2>/dev/null' | grep -q ') Z '; }
 eventually 10 zombies || { "${podman[@]}" exec task sh -c 'cat /proc/[0-9]*/stat'; fail "zombies"; }
