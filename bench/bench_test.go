@@ -165,12 +165,13 @@ func (s *starts) next(d time.Duration) (int64, error) {
 	return int64(binary.NativeEndian.Uint64(buf)), nil
 }
 
-// drain waits until no start has come for d.
-func (s *starts) drain(d time.Duration) {
+// drain waits until no start has come for d, and counts those that came.
+func (s *starts) drain(d time.Duration) (n int) {
 	for {
 		if _, err := s.next(d); err != nil {
-			return
+			return n
 		}
+		n++
 	}
 }
 
@@ -187,7 +188,7 @@ func peers() []peer {
 		{"flinch", flinch()},
 		{"flinch-leading", flinch("--settle", "leading")},
 		{"entr", script(`find . -type f | exec entr -n "$@"`)},
-		{"reflex", script(`exec reflex -s=false -- "$@"`)},
+		{"reflex", script(`exec reflex -- "$@"`)},
 		{"wgo", script(`exec wgo -file . "$@"`)},
 		{"watchexec", script(`exec watchexec -- "$@"`)},
 		{"nodemon", script(`exec nodemon -q --ext go --exec "$*"`)},

@@ -150,7 +150,7 @@ func storms() []storm {
 func BenchmarkStorm(b *testing.B) {
 	for _, s := range storms() {
 		b.Run(s.name, func(b *testing.B) {
-			each(b, []peer{peers()[0], {"reflex", script(`exec reflex -s=false -- "$@"`)}}, func(b *testing.B, p peer) { s.measure(b, p) })
+			each(b, []peer{peers()[0], {"reflex", script(`exec reflex -- "$@"`)}}, func(b *testing.B, p peer) { s.measure(b, p) })
 		})
 	}
 }
@@ -179,7 +179,9 @@ func (s *storm) cost(b *testing.B, p peer) time.Duration {
 	starts.drain(amount(3*time.Second, time.Second))
 	before := processorTime(b, cmd.Process.Pid)
 	shell(b, dir, s.script)
-	starts.drain(amount(3*time.Second, time.Second))
+	if n := starts.drain(amount(3*time.Second, time.Second)); n == 0 {
+		b.Fatal("no run")
+	}
 	return processorTime(b, cmd.Process.Pid) - before
 }
 
