@@ -297,6 +297,7 @@ func (w *Watcher) hand() {
 		then := w.waits[0].then
 		w.waits = slices.Delete(w.waits, 0, 1)
 		then()
+		w.settle() // it may have left marks, and nothing else may come to wake us
 	}
 	if len(w.dirty) == 0 && !w.deliverable() {
 		w.synced()
