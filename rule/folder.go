@@ -68,11 +68,16 @@ func (ig *Ignore) folderOf(path string) (*folder, string) {
 	return f, f.at
 }
 
+// known is what is cached of the folder dir; nil if nothing is.
+func (ig *Ignore) known(dir string) *folder {
+	ig.mu.RLock()
+	defer ig.mu.RUnlock()
+	return ig.folders[dir]
+}
+
 // read makes what is not cached. What was read before a Reload is not kept.
 func (ig *Ignore) read(dir string, generation uint64) *folder {
-	ig.mu.RLock()
-	f := ig.folders[dir]
-	ig.mu.RUnlock()
+	f := ig.known(dir)
 	if f != nil {
 		return f
 	}

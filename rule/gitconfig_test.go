@@ -94,9 +94,11 @@ func FuzzConfig(f *testing.F) {
 }
 
 // FuzzLines reads anything as an ignore file, and matches; what matters is
-// that nothing panics and that filing the lines changes no answer.
+// that nothing panics and that filing the lines, or a look at how a path ends,
+// changes no answer.
 func FuzzLines(f *testing.F) {
 	f.Add("*.log\n!a/**/b/\n[[:alpha:]-z]\\ \n/x\\", "a/b/c.log")
+	f.Add("**/b\na/**\nx*[]]y\nx\\*/?\\ab\n**/c*/d", "b")
 	f.Fuzz(func(t *testing.T, text, path string) {
 		if path == "" || strings.HasPrefix(path, "/") {
 			return
@@ -117,7 +119,11 @@ func lastOf(lines []line, path string, dir bool) (last *line) {
 		if l.nameOnly {
 			text = path[strings.LastIndexByte(path, '/')+1:]
 		}
-		if (dir || !l.dirOnly) && l.match(text) {
+		matches := l.match(text)
+		if l.shape == wildRest {
+			matches = strings.HasPrefix(text, l.prefix) && l.rest.match(text[len(l.prefix):])
+		}
+		if (dir || !l.dirOnly) && matches {
 			last = l
 		}
 	}

@@ -101,6 +101,11 @@ func NewIgnore(root string, opt IgnoreOptions) (*Ignore, error) {
 // whether it is (or would be) a folder, which a symlink to one is not. The
 // root "." is never ignored.
 func (ig *Ignore) Match(path string, dir bool) bool {
+	if dir {
+		if f := ig.known(path); f != nil && !ig.open[path] {
+			return f.hidden != nil
+		}
+	}
 	l, _ := ig.judge(path, dir)
 	return ignoring(l) != nil
 }

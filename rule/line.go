@@ -19,7 +19,7 @@ type line struct {
 
 	prefix string // literal bytes at the start
 	shape  shape
-	suffix string // for endsWith
+	suffix string // for endsWith; for wildRest what every path that matches ends in
 	rest   wildcard
 }
 
@@ -101,6 +101,7 @@ func parseLine(text string) (l line, ok bool) {
 		// takes the rest for a pattern of its own: "a**/b" matches "ax/y/b".
 		l.shape, l.prefix = wildRest, anchored[:special]
 		l.rest = compileWildcard(anchored[special:], !l.nameOnly)
+		l.suffix = strings.TrimPrefix(anchored[strings.LastIndexAny(anchored, `*?[]\`)+1:], "/") // "**/b" matches "b"
 	}
 	return l, !l.rest.never
 }
@@ -251,7 +252,7 @@ func (l *line) match(text string) bool {
 	case endsWith:
 		return strings.HasSuffix(text, l.suffix)
 	}
-	return strings.HasPrefix(text, l.prefix) && l.rest.match(text[len(l.prefix):])
+	return strings.HasPrefix(text, l.prefix) && strings.HasSuffix(text, l.suffix) && l.rest.match(text[len(l.prefix):])
 }
 
 // verdict says what the line decides over path, at path or a folder above it.

@@ -98,16 +98,10 @@ func (s *Set) Skip(path string) bool {
 // why the folder it is in is not watched, if it is not.
 func (s *Set) Explain(path string, dir bool) Explanation {
 	e := Explanation{Path: path, Rules: make([]Verdict, len(s.rules))}
-	if s.ignore != nil {
-		e.Ignore = s.ignore.Explain(path, dir)
-	}
-	hidden, byDefault := s.hidden(path, dir)
 	for i, r := range s.rules {
 		e.Rules[i] = r.Explain(path, dir)
-		if e.Rules[i].Decision == Matched && !s.shows(i, path, dir, hidden, byDefault) {
-			e.Rules[i] = s.explainHidden(path, dir)
-		}
 	}
+	s.explainIgnored(&e, dir)
 	for at, above := range ancestors(path) {
 		if (above || dir) && s.Prune(at) {
 			e.Pruned = s.explainPrune(at)
@@ -115,6 +109,24 @@ func (s *Set) Explain(path string, dir bool) Explanation {
 		}
 	}
 	return e
+}
+
+// explainIgnored adds what the Ignore says, and takes the path from the rules
+// that it is hidden from.
+func (s *Set) explainIgnored(e *Explanation, dir bool) {
+	if s.ignore == nil {
+		return
+	}
+	e.Ignore = s.ignore.Explain(e.Path, dir)
+	if e.Ignore.Decision != Ignored && !s.ignore.open[e.Path] {
+		return // the common case: without the default ignores it would be no less hidden
+	}
+	hidden, byDefault := s.hidden(e.Path, dir)
+	for i := range e.Rules {
+		if e.Rules[i].Decision == Matched && !s.shows(i, e.Path, dir, hidden, byDefault) {
+			e.Rules[i] = s.explainHidden(e.Path, dir)
+		}
+	}
 }
 
 // Explanation is what a Set has to say about a path.

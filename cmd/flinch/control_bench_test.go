@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -51,7 +52,7 @@ func bigPlan(tb testing.TB, n int) (*plan, []string) {
 func BenchmarkExplain(b *testing.B) {
 	p, paths := bigPlan(b, 10_000)
 	for b.Loop() {
-		texts, silent := p.explainAll(paths, nil, func(a *answer) []byte { return a.text(false) })
+		texts, silent := p.explainAll(paths, nil, func(b *bytes.Buffer, a *answer) { a.text(b, false) })
 		if len(texts) == 0 || !silent {
 			b.Fatal("nothing was explained")
 		}

@@ -63,9 +63,9 @@ func (o *options) explain(paths []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	render := func(a *answer) []byte { return a.text(colored) }
+	render := func(b *bytes.Buffer, a *answer) { a.text(b, colored) }
 	if asJSON {
-		render = (*answer).json
+		render = func(b *bytes.Buffer, a *answer) { a.json(b) }
 	}
 	texts, silent := p.explainAll(paths, o.fates(paths), render)
 	for _, text := range texts {
@@ -81,7 +81,7 @@ func (o *options) explain(paths []string, asJSON bool) error {
 
 // explainAll shares the paths among all CPUs, since people pipe whole trees into
 // it, and returns what there is to print, and whether no rule reacts to one.
-func (p *plan) explainAll(paths []string, fates []*fate, render func(*answer) []byte) ([][]byte, bool) {
+func (p *plan) explainAll(paths []string, fates []*fate, render func(*bytes.Buffer, *answer)) ([][]byte, bool) {
 	const together = 64
 	texts := make([][]byte, (len(paths)+together-1)/together)
 	var workers sync.WaitGroup
@@ -89,7 +89,9 @@ func (p *plan) explainAll(paths []string, fates []*fate, render func(*answer) []
 	var silent atomic.Bool
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
+			var b bytes.Buffer
 			for n := int(next.Add(1)) - 1; n < len(texts); n = int(next.Add(1)) - 1 {
+				b.Reset()
 				for i := n * together; i < min((n+1)*together, len(paths)); i++ {
 					a := p.explain(paths[i])
 					if fates != nil {
@@ -98,8 +100,9 @@ func (p *plan) explainAll(paths []string, fates []*fate, render func(*answer) []
 					if !a.Reacts {
 						silent.Store(true)
 					}
-					texts[n] = append(texts[n], render(&a)...)
+					render(&b, &a)
 				}
+				texts[n] = bytes.Clone(b.Bytes())
 			}
 		})
 	}
@@ -157,45 +160,43 @@ func (p *plan) locate(path string) (root int, rel string) {
 	return root, rel
 }
 
-// json is the answer as one line.
-func (a *answer) json() []byte {
+// json writes the answer as one line.
+func (a *answer) json(b *bytes.Buffer) {
 	wire := *a
 	wire.Path, wire.B64 = wirePath(a.Path)
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(wire) // strings and times always encode
-	return b.Bytes()
 }
 
-// text is the answer for a person.
-func (a *answer) text(colored bool) []byte {
-	width, size := 0, len(a.Path)+len(a.Why)+8
+// text writes the answer for a person.
+func (a *answer) text(b *bytes.Buffer, colored bool) {
+	width := 0
 	for i := range a.Rules {
 		width = max(width, len(a.Rules[i].Rule))
 	}
-	for i := range a.Rules {
-		size += width + len(a.Rules[i].Why) + 24
-	}
-	b := append(append(make([]byte, 0, size), a.Path...), '\n')
+	b.WriteString(a.Path + "\n")
 	if a.Why != "" {
-		b = append(append(append(b, "  "...), a.Why...), '\n')
+		b.WriteString("  " + a.Why + "\n")
 	}
-	silent, runs := "silent", "runs  "
+	silent, runs := "  silent  ", "  runs    "
 	if colored {
-		silent, runs = "\x1b[2m"+silent+"\x1b[0m", "\x1b[32m"+runs+"\x1b[0m"
+		silent, runs = "  \x1b[2msilent\x1b[0m  ", "  \x1b[32mruns  \x1b[0m  "
 	}
 	for i := range a.Rules {
 		r := &a.Rules[i]
-		b = append(append(b, "  "...), r.Rule...)
-		for range width - len(r.Rule) {
-			b = append(b, ' ')
-		}
 		verb := silent
 		if r.Reacts {
 			verb = runs
 		}
-		b = append(append(append(append(append(b, "  "...), verb...), "  "...), r.Why...), '\n')
+		b.WriteString("  ")
+		b.WriteString(r.Rule)
+		for range width - len(r.Rule) {
+			b.WriteByte(' ')
+		}
+		b.WriteString(verb)
+		b.WriteString(r.Why)
+		b.WriteByte('\n')
 	}
-	return a.fate.text(b)
+	b.Write(a.fate.text(nil))
 }
