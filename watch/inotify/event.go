@@ -76,7 +76,7 @@ type Buffer struct {
 	err   error // what read(2) said
 
 	// attempt, in the forms that the poller takes.
-	fill func(fd uintptr) bool
+	fill func() bool
 	once func(fd uintptr)
 }
 

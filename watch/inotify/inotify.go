@@ -2,8 +2,8 @@
 // names things. It knows no trees, no paths of events and no debouncing; that is package watch's work.
 //
 // A [Conn] is one instance. [Conn.Add] watches an inode by path, [Conn.AddFD] by open descriptor, [Conn.Read] waits
-// for events. The descriptor is non-blocking and in the hands of the Go runtime's poller: a waiting Read costs no
-// thread, [Conn.Close] wakes it, [Conn.SetReadDeadline] works.
+// for events. A waiting Read is in the hands of the Go runtime's poller: it costs no thread, [Conn.Close] wakes it,
+// [Conn.SetReadDeadline] works. Events that come while nobody waits wake nobody.
 //
 // What the kernel does and who watches must know:
 //   - A watch is on an inode, not on a path: two paths to one inode give one [WD], and the watch follows a rename.
@@ -32,14 +32,14 @@ type Flags int
 // Flags of Init1.
 const (
 	Cloexec  Flags = unix.IN_CLOEXEC  // the descriptor is closed in programs that are started
-	Nonblock Flags = unix.IN_NONBLOCK // always on, because the runtime's poller needs it
+	Nonblock Flags = unix.IN_NONBLOCK // always on, because a read that finds nothing must not wait in the kernel
 )
 
 // Conn is an inotify instance.
 type Conn struct {
 	sys     Syscalls
-	file    *os.File
-	raw     syscall.RawConn
+	fd      int // open while bell is
+	bell    *bell
 	buffers sync.Pool // of *Buffer, for the readers that bring none
 	adds    sync.Pool // of *adding
 	barrier barrier
@@ -96,7 +96,7 @@ func FromFD(fd int) (*Conn, error) {
 // way, and for the kernel to free the watches, 1 to 2 µs each.
 func (c *Conn) Close() error {
 	c.closing.Do(func() {
-		c.closeErr = errors.Join(c.file.Close(), c.barrier.close())
+		c.closeErr = errors.Join(c.bell.Close(), unix.Close(c.fd), c.barrier.close())
 	})
 	return c.closeErr
 }
@@ -104,14 +104,14 @@ func (c *Conn) Close() error {
 // SetReadDeadline sets the time at which a Read that waits gives up with os.ErrDeadlineExceeded; the zero time means
 // never. A time in the past wakes a Read that waits already.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	if err := c.file.SetReadDeadline(t); err != nil {
+	if err := c.bell.SetReadDeadline(t); err != nil {
 		return newError("deadline", "", NoWD, os.ErrClosed)
 	}
 	return nil
 }
 
 // SyscallConn gives access to the descriptor, as for adding it to an epoll set. It must stay non-blocking.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn{c}, nil }
 
 func open(flags Flags, sys Syscalls) (*Conn, error) {
 	if unknown := flags &^ (Cloexec | Nonblock); unknown != 0 {
@@ -126,16 +126,11 @@ func open(flags Flags, sys Syscalls) (*Conn, error) {
 }
 
 func newConn(fd int, sys Syscalls) (*Conn, error) {
-	file := os.NewFile(uintptr(fd), "inotify")
-	// A descriptor that the poller did not take has no deadlines; its readers could neither wait nor be woken.
-	if err := file.SetReadDeadline(time.Time{}); err != nil {
-		return nil, errors.Join(newError("init", "", NoWD, err), file.Close())
-	}
-	raw, err := file.SyscallConn()
+	bell, err := newBell(fd)
 	if err != nil {
-		return nil, errors.Join(newError("init", "", NoWD, err), file.Close())
+		return nil, errors.Join(initError(err), unix.Close(fd)) // in this order: it counts descriptors
 	}
-	c := &Conn{sys: sys, file: file, raw: raw}
+	c := &Conn{sys: sys, fd: fd, bell: bell}
 	c.buffers.New = func() any { return new(Buffer) }
 	c.adds.New = func() any { return newAdding(c) }
 	return c, nil
@@ -143,8 +138,8 @@ func newConn(fd int, sys Syscalls) (*Conn, error) {
 
 // control calls f with the descriptor, which Close does not close meanwhile (nor may its number be given to another).
 func (c *Conn) control(f func(fd int) (int, error)) (n int, err error) {
-	call := func(fd uintptr) { n, err = retry(func() (int, error) { return f(int(fd)) }) }
-	if c.raw.Control(call) != nil {
+	call := func(uintptr) { n, err = retry(func() (int, error) { return f(c.fd) }) }
+	if c.bell.hold.Control(call) != nil {
 		return -1, os.ErrClosed
 	}
 	return n, err

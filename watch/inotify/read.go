@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,8 +63,8 @@ func (c *Conn) ReadRaw(b *Buffer) error { return c.wait(b, DefaultBuffer) }
 // TryReadRaw is ReadRaw that never waits: when nothing is queued the buffer is empty and there is no error.
 func (c *Conn) TryReadRaw(b *Buffer) error {
 	b.prepare(c, DefaultBuffer)
-	// Not c.raw.Read: that waits for a reader which waits.
-	if err := c.raw.Control(b.once); err != nil {
+	// Not bell.wait: that waits for a reader which waits.
+	if err := c.bell.hold.Control(b.once); err != nil {
 		return newError("read", "", NoWD, os.ErrClosed)
 	}
 	if b.err == unix.EAGAIN {
@@ -83,9 +84,11 @@ func (c *Conn) Pending() (int, error) {
 
 func (c *Conn) wait(b *Buffer, limit int) error {
 	b.prepare(c, limit)
-	switch err := c.raw.Read(b.fill); {
+	switch err := c.bell.wait(b.fill); {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return newError("read", "", NoWD, os.ErrDeadlineExceeded)
+	case errors.As(err, new(syscall.Errno)):
+		return newError("read", "", NoWD, err)
 	case err != nil:
 		return newError("read", "", NoWD, os.ErrClosed)
 	}
@@ -101,15 +104,15 @@ func (b *Buffer) prepare(c *Conn, limit int) {
 	b.limit = min(limit, len(b.space))
 	if b.fill == nil {
 		b.fill = b.attempt
-		b.once = func(fd uintptr) { b.attempt(fd) }
+		b.once = func(uintptr) { b.attempt() }
 	}
 	b.conn = c
 }
 
 // attempt reads once and tells whether that was an answer; the poller calls it again when there may be one.
-func (b *Buffer) attempt(fd uintptr) bool {
+func (b *Buffer) attempt() bool {
 	for {
-		b.got, b.err = b.conn.sys.Read(int(fd), b.space[:b.limit])
+		b.got, b.err = b.conn.sys.Read(b.conn.fd, b.space[:b.limit])
 		if b.err != unix.EINTR {
 			return b.err != unix.EAGAIN
 		}

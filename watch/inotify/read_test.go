@@ -413,3 +413,38 @@ func TestSharedNames(t *testing.T) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }
+
+// TestQuiet: what comes while nobody waits wakes nobody, and is there for the next who does.
+func TestQuiet(t *testing.T) {
+	s, c := newSandbox(t), newTestConn(t)
+	add(t, c, s.dir, Create)
+	rings := func() (n int) {
+		must(t, c.bell.hold.Control(func(set uintptr) {
+			var err error
+			n, err = retry(func() (int, error) { return unix.Poll([]unix.PollFd{{Fd: int32(set), Events: unix.POLLIN}}, 0) })
+			must(t, err)
+		}))
+		return n
+	}
+	for _, name := range []string{"a", "b"} {
+		heard := make(chan []Event)
+		go func() {
+			events, err := c.Read(nil)
+			if err != nil {
+				t.Error(err)
+			}
+			heard <- events
+		}()
+		s.touch(name)
+		if events := <-heard; len(events) != 1 || events[0].Name != name {
+			t.Errorf("got %v, want %s", events, name)
+		}
+		s.touch("unheard-" + name)
+		if rings() != 0 {
+			t.Error("an event rang though nobody waits")
+		}
+		if events, err := c.TryRead(nil); err != nil || len(events) != 1 {
+			t.Errorf("got %v, %v, want one event", events, err)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (c *Conn) add(op, path string, mask Mask, replace bool) (WD, error) {
 	a := c.adds.Get().(*adding)
 	defer c.adds.Put(a)
 	a.path, a.mask = path, uint32(mask)
-	if c.raw.Control(a.run) != nil {
+	if c.bell.hold.Control(a.run) != nil {
 		return NoWD, newError(op, path, NoWD, os.ErrClosed)
 	}
 	if a.err != nil {
@@ -176,8 +176,8 @@ type adding struct {
 
 func newAdding(c *Conn) *adding {
 	a := &adding{conn: c}
-	a.run = func(fd uintptr) {
-		a.wd, a.err = retry(func() (int, error) { return a.conn.sys.Add(int(fd), a.path, a.mask) })
+	a.run = func(uintptr) {
+		a.wd, a.err = retry(func() (int, error) { return a.conn.sys.Add(a.conn.fd, a.path, a.mask) })
 	}
 	return a
 }
