@@ -43,6 +43,15 @@ func (x *Index) SameWhileOpen(path string) (same, known bool) {
 	return x.same(path, true)
 }
 
+// Rewritten is Same for a path that was empty for a moment: the same bytes, written again. The very file that was there, moved away and
+// back, was not written to and is not called the same.
+func (x *Index) Rewritten(path string) bool {
+	last, seen := x.last(path)
+	same, _ := x.same(path, false)
+	now, _ := x.last(path)
+	return same && seen && (now.dev != last.dev || now.ino != last.ino || now.mtime != last.mtime)
+}
+
 // Forget makes the next look at the path the first one.
 func (x *Index) Forget(path string) {
 	delete(x.young, path)

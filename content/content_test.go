@@ -125,6 +125,30 @@ func TestSameWhileOpen(t *testing.T) {
 	}
 }
 
+// The same bytes in a new file are the same; the file that was there all the time is not, where it was away for a moment.
+func TestRewritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	x := NewIndex(NewReader(Options{}), 0)
+	write(t, path, "one")
+	if x.Rewritten(path) {
+		t.Error("the first look is called the same")
+	}
+	must(t, os.Rename(path, path+"~"))
+	must(t, os.Rename(path+"~", path))
+	if x.Rewritten(path) {
+		t.Error("moved away and back is called written again")
+	}
+	must(t, os.Rename(path, path+"~"))
+	write(t, path, "one")
+	if !x.Rewritten(path) {
+		t.Error("the same bytes in a new file are not called the same")
+	}
+	write(t, path, "two")
+	if x.Rewritten(path) {
+		t.Error("other bytes are called the same")
+	}
+}
+
 // What could block, answer or be endless is not read.
 func TestNotPlain(t *testing.T) {
 	dir := t.TempDir()

@@ -38,6 +38,21 @@ func TestChangesWhileATaskRuns(t *testing.T) {
 	}
 }
 
+// What is moved away and back while a task runs holds the same bytes, and the task may not have found it.
+func TestAwayWhileATaskRuns(t *testing.T) {
+	t.Parallel()
+	dir, log := project(t, map[string]string{"src/a.txt": "0"}), filepath.Join(t.TempDir(), "log")
+	start(t, dir, append([]string{"--no-start", "-f", "src/**", "--"}, stamp(t, log, 500*time.Millisecond)...)...)
+	write(t, filepath.Join(dir, "src/a.txt"), "1")
+	eventually(t, "the first run", func() bool { return count(log, "START") == 1 })
+	last := now()
+	sh(t, dir, "mv src away; mv away src")
+	eventually(t, "a second run", func() bool { return count(log, "START") == 2 })
+	if starts := started(t, log); starts[1] < last {
+		t.Error("the second run started before the folder was back")
+	}
+}
+
 // A change at any moment of a restart is never lost: the last start is after the
 // last change, and there are no more starts than changes.
 func TestChangeAtAnyMomentOfARestart(t *testing.T) {

@@ -72,6 +72,7 @@ type Change struct {
 
 	Open      bool      // somebody writes: the file was made or written to, and nobody who could write has closed it since
 	Closed    bool      // seen to be complete: a writer closed it, or it was renamed or linked into place
+	Away      bool      // with Write: the path was empty for a moment since the batch before, and somebody may have seen that
 	Recovered bool      // found by comparing the disk with what was remembered, because events were lost
 	Time      time.Time // when the last event of it was read
 }

@@ -217,7 +217,7 @@ func (s *Set) net() (changes []Change, held map[place]*item) {
 		if op := it.op(); op == Create {
 			changes = append(changes, s.born(at, it, mates, joined))
 		} else if op == Write || op == Attrib {
-			it.last.Op = op
+			it.last.Op, it.last.Away = op, it.replaced
 			changes = append(changes, it.last)
 		}
 	}

@@ -118,6 +118,7 @@ func op(o watch.Op) rule.Ops {
 func fold(older, newer seen) (seen, bool) {
 	joined := newer
 	joined.Recovered = older.Recovered || newer.Recovered
+	joined.Away = older.Away || newer.Away || older.Op == watch.Remove && newer.Op != watch.Remove
 	switch {
 	case older.Op == watch.Create && newer.Op == watch.Remove:
 		return seen{}, false
@@ -176,12 +177,15 @@ func (p *plan) change(s seen, index *content.Index) runner.Change {
 	return c
 }
 
-// same tells whether the file holds what the rule saw when it was last handed to it.
+// same tells whether the file holds what the rule saw when it was last handed to it. A file that was moved away and back is not
+// one that was written to: a rule that ran meanwhile may not have found it.
 func (p *plan) same(s seen, index *content.Index) (same bool) {
 	switch path := p.abs(s.Root, s.Path); {
 	case index == nil || s.Type == watch.Dir:
 	case s.Open:
 		same, _ = index.SameWhileOpen(path)
+	case s.Away:
+		same = index.Rewritten(path)
 	default:
 		same, _ = index.Same(path)
 	}
