@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"time"
 )
 
-var chaosRounds = flag.Int("chaos", 12, "rounds of TestChaos a seed; a night takes 10,000")
+var chaosRounds = flag.Int("chaos", 8, "rounds of TestChaos a seed, 0.2 s each")
 
 var chaosSeed = flag.Uint64("chaos-seed", 0, "first seed of TestChaos; 0: 1")
 
@@ -21,11 +20,16 @@ var chaosSeed = flag.Uint64("chaos-seed", 0, "first seed of TestChaos; 0: 1")
 // from what is on the disk, in the order of the needs, and there is one server, started after it.
 func TestChaos(t *testing.T) {
 	needs(t, "git", "cksum", "find", "xargs")
-	for i := range uint64(2) {
-		seed := max(1, *chaosSeed) + i
+	for i, config := range []string{
+		chaosConfig,
+		strings.Replace(chaosConfig, "[task.sum]", "[task.sum]\nbusy = \"restart\"", 1),
+		"backend = \"poll\"\npoll = \"10ms\"\n" + chaosConfig,
+		strings.Replace(chaosConfig, "[task.sum]", "[task.sum]\nsettle = \"leading\"", 1),
+	} {
+		seed := max(1, *chaosSeed) + uint64(i)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			c := newChaos(t, seed)
+			c := newChaos(t, seed, config)
 			for range *chaosRounds {
 				c.round()
 			}
@@ -62,16 +66,17 @@ const chaosSum = "find src -type f -print0 | LC_ALL=C sort -z | xargs -0r cat | 
 type chaos struct {
 	*session
 	random *rand.Rand
+	config string
 	made   string // where the rules write
 	steps  []string
 	n      int
 }
 
-func newChaos(t *testing.T, seed uint64) *chaos {
-	dir := project(t, map[string]string{"flinch.toml": chaosConfig, "src/a/1": "1", "src/a/2": "2", "src/b/c/3": "3", "src/4": "4"})
+func newChaos(t *testing.T, seed uint64, config string) *chaos {
+	dir := project(t, map[string]string{"flinch.toml": config, "src/a/1": "1", "src/a/2": "2", "src/b/c/3": "3", "src/4": "4"})
 	sh(t, dir, "git init -q . && git config user.email t@t && git config user.name t && git add -A && git commit -qm 0")
 	cmd := exec.Command(flinchPath)
-	c := &chaos{session: prepare(t, dir, cmd), random: rand.New(rand.NewPCG(seed, 1)), made: t.TempDir()}
+	c := &chaos{session: prepare(t, dir, cmd), random: rand.New(rand.NewPCG(seed, 1)), config: config, made: t.TempDir()}
 	cmd.Env = append(cmd.Env, "OUT="+c.made, "XDG_RUNTIME_DIR="+t.TempDir())
 	cmd.Stdout, cmd.Stderr = c.out, c.err
 	c.begin()
@@ -120,7 +125,7 @@ func (c *chaos) step() {
 		{"config: another rule", func() {
 			c.script("printf '[task.t%s]\nfiles=[\"none/%s\"]\nrun=\"true\"\nat_start=false\n' $1 $1 >>flinch.toml")
 		}},
-		{"config: as it was", func() { write(c.t, filepath.Join(c.dir, "flinch.toml"), chaosConfig) }},
+		{"config: as it was", func() { write(c.t, filepath.Join(c.dir, "flinch.toml"), c.config) }},
 		{"config: broken, then mended", func() { c.script("cp flinch.toml $2/keep; echo 'x = ' >>flinch.toml; cp $2/keep flinch.toml") }},
 		{"pause and resume", func() { c.flinch("pause"); c.edit("src/4"); c.flinch("resume") }},
 		{"trigger", func() { c.flinch("trigger", "sum") }},
@@ -165,16 +170,18 @@ func (c *chaos) check() {
 			c.t.Fatalf("after %s: %s is of %q, the disk is %q\n%s", strings.Join(c.steps, ", "), name, got, want, status)
 		}
 	}
-	servers := 0
+	if n := c.servers(); n > 1 {
+		c.t.Fatalf("after %s: %d servers", strings.Join(c.steps, ", "), n)
+	}
+	eventually(c.t, "one server", func() bool { return c.servers() == 1 }) // one that is being executed has no name for a moment
+}
+
+// servers is how many there are, those included that are still a shell.
+func (c *chaos) servers() (n int) {
 	for _, p := range marked(c.mark) {
-		if strings.HasPrefix(p.args, "sleep 1000") {
-			servers++
+		if strings.Contains(p.args, "sleep 1000") {
+			n++
 		}
 	}
-	if servers != 1 {
-		c.t.Fatalf("after %s: %d servers", strings.Join(c.steps, ", "), servers)
-	}
-	if _, err := os.Stat(filepath.Join(c.dir, "src")); err != nil {
-		c.t.Fatal(err)
-	}
+	return n
 }

@@ -15,7 +15,7 @@ type marks struct {
 	names     map[string]mark
 	list      bool // all names
 	recovered bool // because events were lost
-	quiet     bool // because the caller's wishes have changed
+	quiet     bool // because the caller's wishes have changed: what is new is taken in and what is unwanted given back without a word
 	tries     uint8
 }
 
@@ -95,6 +95,12 @@ func (k *mark) event(bits inotify.Mask, at time.Time) {
 	case bits&inotify.Modify != 0:
 		k.open, k.closed = true, false
 	}
+}
+
+// loud is the mark of what has changed on the disk, whatever the caller's wishes are.
+func (k mark) loud() mark {
+	k.quiet = false
+	return k
 }
 
 // merge folds a later mark into an earlier one.

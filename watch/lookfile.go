@@ -10,6 +10,7 @@ import (
 func (w *Watcher) lookFile(p spot, k mark) {
 	x := w.eye.entry()
 	if c := p.node.child(p.name); c != nil && c.flags&viaLink == 0 {
+		k = k.loud()
 		w.detach(c, k)
 	}
 	if w.skip != nil {
@@ -62,6 +63,7 @@ func (w *Watcher) tooYoung(p spot, i int, known bool, x *entry, k mark) bool {
 		x.flags |= racy // it is written to all the time; the last of it must not be missed
 		return false
 	}
+	p.node.ctime = 0 // there is a name that was not looked at
 	w.soon(time.Duration(tick)+time.Millisecond, p, k)
 	return true
 }
@@ -97,6 +99,9 @@ func (w *Watcher) openness(c *Change, x *entry, k mark) {
 func (w *Watcher) compareFile(p spot, i int, x entry, k mark) {
 	old := &p.node.files.list[i]
 	x.off, x.len = old.off, old.len
+	if k.quiet && p.node.flags&polled == 0 {
+		return // its event is on the way
+	}
 	if w.goesSoon(p, old, &x, k) {
 		return
 	}
@@ -112,7 +117,7 @@ func (w *Watcher) compareFile(p spot, i int, x entry, k mark) {
 	if was.ino != x.ino {
 		w.unlinkName(p.node, p.name)
 	}
-	if c.Op == 0 || k.quiet {
+	if c.Op == 0 {
 		return
 	}
 	w.told(p, c, &was, &x, k)

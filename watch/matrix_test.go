@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -388,6 +389,64 @@ func TestPrune(t *testing.T) {
 	if s := p.w.Stats(); s.Dirs != 3 {
 		t.Errorf("%d folders, want r, r/x, r/newer", s.Dirs)
 	}
+}
+
+// TestRefreshHidesNothing: what changes while the wishes do is told like every change.
+func TestRefreshHidesNothing(t *testing.T) {
+	for _, backend := range []string{"inotify", "poll"} {
+		for _, c := range []struct {
+			name, before, change string
+			want                 []string
+		}{
+			{"write", "echo 1 >r/f", "echo 22 >r/f", []string{"write file f"}},
+			{"create", "", "echo 1 >r/f", []string{"create file f"}},
+			{"remove", "touch r/f", "rm r/f", []string{"remove file f"}},
+			{"replace", "touch r/f; echo >g", "mv g r/f", []string{"write file f"}},
+			{"remove a folder", "mkdir r/d; touch r/d/f", "rm -r r/d", []string{"remove dir d", "remove file d/f"}},
+			{"replace a folder", "mkdir r/d g; touch r/d/f g/h", "mv r/d x; mv g r/d", []string{"remove file d/f", "create file d/h"}},
+			{"move a folder", "mkdir r/d; touch r/d/f", "mv r/d r/e", []string{"create dir e", "create file e/f", "remove dir d", "remove file d/f"}},
+			{"a file becomes a folder", "touch r/f", "rm r/f; mkdir r/f; touch r/f/g", []string{"write dir f", "create file f/g"}},
+		} {
+			t.Run(backend+" "+c.name, func(t *testing.T) {
+				t.Parallel()
+				for range 10 {
+					p := watchAfter(t, "rm -rf r g x; mkdir r; touch r/old; "+c.before, func(o *Options) {
+						o.Prune, o.Skip, o.Backend = func(int, string) bool { return false }, func(int, string) bool { return false }, backend
+					})
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						for range 20 {
+							p.w.Refresh()
+							_ = p.w.Sync(t.Context())
+						}
+					}()
+					p.sh(c.change)
+					got := halves(p.changes())
+					slices.Sort(c.want)
+					if !slices.Equal(got, c.want) {
+						t.Errorf("got %q, want %q", got, c.want)
+					}
+					<-done
+					p.same("all has been told")
+				}
+			})
+		}
+	}
+}
+
+// halves are the changes with each rename as a removal and a creation: polling may see the two apart.
+func halves(changes []string) (all []string) {
+	for _, c := range changes {
+		if to, from, renamed := strings.Cut(c, " from "); renamed {
+			kind, to, _ := strings.Cut(strings.TrimPrefix(to, "rename "), " ")
+			all = append(all, "create "+kind+" "+to, "remove "+kind+" "+from)
+		} else {
+			all = append(all, c)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func TestRefresh(t *testing.T) {

@@ -111,6 +111,8 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 		w.again(n) // a watch was not to be had while it could not be read
 	}
 	n.flags &^= unreadable | fresh
+	// Nothing will tell later that a name in a polled directory is new. Unless none has come or gone, all are taken for new.
+	hush := j.marks.quiet && (n.flags&polled == 0 || s.ctime == n.ctime)
 	n.ino, n.dev, n.mode = s.ino, s.dev, s.mode
 	if n.id > 0 && !w.at(n.dev).poll {
 		n.flags &^= polled
@@ -120,7 +122,7 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 		return
 	}
 	// Twins share their marks; what one directory's listing says is for one of them.
-	own := &marks{recovered: j.marks.recovered, quiet: j.marks.quiet, tries: j.marks.tries}
+	own := &marks{recovered: j.marks.recovered, quiet: hush, tries: j.marks.tries}
 	for name, k := range j.marks.names {
 		own.put(name, k)
 	}
@@ -257,6 +259,7 @@ func (w *Watcher) look(p spot, k mark) {
 
 // lost: nothing is at the name.
 func (w *Watcher) lost(p spot, k mark) {
+	k = k.loud()
 	c := p.node.child(p.name)
 	if c != nil {
 		w.detach(c, k)
@@ -290,6 +293,7 @@ func (w *Watcher) nameless(p spot, k mark) {
 // lookDir: a directory is at the name, and its stat is in the eye.
 func (w *Watcher) lookDir(p spot, k mark) {
 	if i, known := p.node.files.find(p.name); known {
+		k = k.loud()
 		w.lostFile(p, i, k)
 	}
 	top, _ := p.node.top()
@@ -363,13 +367,17 @@ func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
 		_ = w.close(fd)
 		return
 	}
-	if m := w.elsewhere(p, id, k); m != nil {
+	if m := w.elsewhere(p, id, k.loud()); m != nil {
+		k = k.loud()
 		_ = w.close(fd)
 		if c != nil {
 			w.detach(c, k)
 		}
 		w.attach(m, p, k, how)
 		return
+	}
+	if c != nil {
+		k = k.loud()
 	}
 	c = w.replace(p, c, k)
 	c.id, c.flags = id, fresh|how
@@ -405,13 +413,13 @@ func (w *Watcher) stillHere(p spot, c *node, k mark, id int32) {
 		w.touchDir(p, k)
 	}
 	c.ino, c.mode = w.eye.st.Ino, w.eye.st.Mode
-	if k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet { // somebody may have looked while it was away
-		w.tellGone(c, k, time.Time{})
-		w.tell(c, k, true)
-	}
-	if c.flags&quiet != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0 {
+	switch {
+	case c.flags&quiet != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0:
 		w.tell(c, k, false)
 		_ = c.walk(func(n *node) bool { n.flags &^= quiet; return true })
+	case k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet: // somebody may have looked while it was away
+		w.tellGone(c, k, time.Time{})
+		w.tell(c, k, true)
 	}
 	if c.flags&(unreadable|fresh) != 0 && c.flags&cyclic == 0 {
 		w.dirty.of(c.id).list = true
