@@ -139,7 +139,11 @@ func changed(c runner.Change) string {
 	case "create":
 		return name + " created"
 	case "rename":
-		return name + " renamed from " + command.Quote(path.Base(c.From))
+		from := c.From
+		if path.Dir(from) == path.Dir(c.Path) {
+			from = path.Base(from)
+		}
+		return name + " renamed from " + command.Quote(from)
 	}
 	return name + " changed"
 }
