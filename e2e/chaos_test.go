@@ -68,21 +68,48 @@ type chaos struct {
 	random *rand.Rand
 	config string
 	made   string // where the rules write
-	steps  []string
-	n      int
+
+	runtime string // where the control socket is
+	steps   []string
+	n       int
 }
 
 func newChaos(t *testing.T, seed uint64, config string) *chaos {
 	dir := project(t, map[string]string{"flinch.toml": config, "src/a/1": "1", "src/a/2": "2", "src/b/c/3": "3", "src/4": "4"})
 	sh(t, dir, "git init -q . && git config user.email t@t && git config user.name t && git add -A && git commit -qm 0")
+	c := &chaos{random: rand.New(rand.NewPCG(seed, 1)), config: config, made: t.TempDir(), runtime: t.TempDir()}
+	c.launch(t, dir)
+	c.check()
+	return c
+}
+
+func (c *chaos) launch(t *testing.T, dir string) {
+	t.Helper()
 	cmd := exec.Command(flinchPath)
-	c := &chaos{session: prepare(t, dir, cmd), random: rand.New(rand.NewPCG(seed, 1)), config: config, made: t.TempDir()}
-	cmd.Env = append(cmd.Env, "OUT="+c.made, "XDG_RUNTIME_DIR="+t.TempDir())
+	c.session = prepare(t, dir, cmd)
+	cmd.Env = append(cmd.Env, "OUT="+c.made, "XDG_RUNTIME_DIR="+c.runtime)
 	cmd.Stdout, cmd.Stderr = c.out, c.err
 	c.begin()
 	c.waitErr("ready")
-	c.check()
-	return c
+}
+
+// kill ends flinch as nothing can be prepared for, and starts another.
+func (c *chaos) kill() {
+	c.t.Helper()
+	c.end(syscall.SIGKILL)
+	c.assertNothingLeft()
+	c.launch(c.t, c.dir)
+}
+
+// crash ends the server, which nobody asked for, and calls for it.
+func (c *chaos) crash() {
+	c.t.Helper()
+	for _, p := range marked(c.mark) {
+		if strings.HasPrefix(p.args, "sleep 1000") {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+	c.flinch("restart", "web")
 }
 
 // round does a few things at random and checks what has come of them.
@@ -131,6 +158,8 @@ func (c *chaos) step() {
 		{"trigger", func() { c.flinch("trigger", "sum") }},
 		{"restart", func() { c.flinch("restart", "web") }},
 		{"stop and restart", func() { c.flinch("stop", "web"); c.flinch("restart", "web") }},
+		{"crash", c.crash},
+		{"kill", c.kill},
 		{"notify", func() { c.flinch("notify", "src/4") }},
 		{"wait", func() { c.flinch("wait", "--timeout", "30s") }},
 	}
