@@ -6,8 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flinch-run/flinch/config"
 )
@@ -228,11 +231,16 @@ func TestLoadUnreadable(t *testing.T) {
 	if got, want := err.Error(), "read config "+dir+": is a directory"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
 	if err := os.WriteFile(missing, nil, 0); err != nil {
 		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // who may read everything
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if _, err := unix.SetfsuidRetUid(65534); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.SetfsuidRetUid(0)
 	}
 	if _, err := config.Load(missing, config.Options{}); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("got %v, want a permission error", err)

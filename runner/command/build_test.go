@@ -181,19 +181,19 @@ func FuzzPlaceholdersAgainstTheShell(f *testing.F) {
 	exe := show(f)
 	f.Fuzz(func(t *testing.T, before, after, name string) {
 		if name == "" || name == "." || name == ".." || len(name) > 200 || strings.ContainsAny(name, "/\x00") || !harmless(before+after) {
-			t.Skip()
+			return
 		}
 		script := strings.ReplaceAll(before, "ARGS", "'"+exe+"'") + "{file} {files}" + after
 		for _, sh := range []string{"sh", "bash"} {
 			c, err := command.Parse(script, sh)
 			if err != nil || c.Direct() {
-				t.Skip()
+				return
 			}
 			root := tree(t, name)
 			res := build(t, c, command.Request{Root: root, Changes: changes(name)})
 			plain, err := command.Parse(strings.ReplaceAll(before, "ARGS", "'"+exe+"'")+"W1 W2"+after, sh)
 			if err != nil || plain.Direct() {
-				t.Skip()
+				return
 			}
 			want := strings.ReplaceAll(strings.ReplaceAll(output(t, build(t, plain, command.Request{Root: root}), root), "W1", "./"+name), "W2", "./"+name)
 			if got := output(t, res, root); got != want && !strings.Contains(got, "PATH=") { // a listing of all variables has the script in it

@@ -161,10 +161,10 @@ func FuzzPlainIsWhatTheShellReads(f *testing.F) {
 		s = "X=x '" + exe + "' " + s
 		c, err := command.Parse(s, "")
 		if err != nil || !c.Direct() {
-			t.Skip()
+			return
 		}
 		if c.HasPlaceholder() {
-			t.Skip()
+			return
 		}
 		direct := build(t, c, command.Request{Root: "/"})
 		for _, sh := range []string{"sh", "bash"} {

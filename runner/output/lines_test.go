@@ -129,7 +129,7 @@ func FuzzBarrier(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after string, seed uint64) {
 		b := barrier{mark: []byte("\x00flinch:MARK\x00"), out: 1}
 		if strings.Contains(before+after, "MARK") {
-			t.Skip() // nobody can know what it is
+			return // nobody can know what it is
 		}
 		var got []byte
 		rng := rand.New(rand.NewPCG(seed, 0))
