@@ -13,6 +13,8 @@ const (
 	lookAgain  = time.Millisecond      // for evidence that was unreadable
 	maxTries   = 20                    // and then no more
 	sweepAgain = 10 * time.Millisecond // for members that are not our children (yet)
+
+	eventsAhead = 16 // that wait for their reader without holding up the forker
 )
 
 // forker is the loop that owns everything. Its thread must outlive every leader: the death of the thread would be taken for
@@ -20,20 +22,24 @@ const (
 func (h *Host) forker() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	h.tid = unix.Gettid()
 	h.lookAround()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for !h.ended {
-		timer.Reset(h.untilNext())
+	for armed := (time.Time{}); !h.ended; {
+		if next := h.nextDeadline(); next != armed {
+			rearm(timer, next)
+			armed = next
+		}
 		out, event := h.nextEvent()
 		select {
 		case call := <-h.calls:
-			call()
+			call.f()
+			close(call.ended)
 			h.doAfter()
 		case <-h.sigchld:
 			h.reap()
 		case <-timer.C:
+			armed = time.Time{}
 			h.expire(time.Now())
 		case out <- event:
 			h.queue = h.queue[1:]
@@ -41,6 +47,15 @@ func (h *Host) forker() {
 	}
 	close(h.events)
 	close(h.closed)
+}
+
+// rearm sets a timer; a zero time stops it.
+func rearm(timer *time.Timer, at time.Time) {
+	if at.IsZero() {
+		timer.Stop()
+	} else {
+		timer.Reset(time.Until(at))
+	}
 }
 
 func (h *Host) doAfter() {
@@ -53,7 +68,7 @@ func (h *Host) doAfter() {
 // lookAround finds out what the kernel offers, and which children are not ours: the program may have been started by an
 // exec in a shell that had some.
 func (h *Host) lookAround() {
-	_, err := childrenOfThread(h.pid, h.tid)
+	_, err := childrenOfThread(h.pid, h.pid)
 	h.noLists = err != nil
 	for _, pid := range h.children() {
 		h.foreign[pid] = true
@@ -74,22 +89,22 @@ func (h *Host) emit(e Event) {
 	h.queue = append(h.queue, e)
 }
 
-// untilNext is the time to the earliest deadline of all runs.
-func (h *Host) untilNext() time.Duration {
-	next := time.Now().Add(time.Hour)
-	if h.guardian != nil && !h.guardian.due.IsZero() {
+// nextDeadline is the earliest deadline of all runs; zero: there is none.
+func (h *Host) nextDeadline() (next time.Time) {
+	if h.guardian != nil {
 		next = h.guardian.due
 	}
-	if h.suspended.IsZero() {
-		for _, t := range h.trees {
-			for _, at := range [...]time.Time{t.deadline, t.look} {
-				if !at.IsZero() && at.Before(next) {
-					next = at
-				}
+	if !h.suspended.IsZero() {
+		return next
+	}
+	for _, t := range h.trees {
+		for _, at := range [...]time.Time{t.deadline, t.look} {
+			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
 			}
 		}
 	}
-	return max(0, time.Until(next))
+	return next
 }
 
 // expire handles the deadlines that have passed.
@@ -241,17 +256,14 @@ func (h *Host) adopt() {
 	}
 }
 
-// children lists our own. Ours were forked by the forker; orphans go to the main thread, which Go never ends.
+// children lists those that were given to us: orphans go to the main thread, which Go never ends. Those that the forker's thread
+// has are the leaders and the guardian.
 func (h *Host) children() []int {
 	if h.noLists {
 		return childrenByScan(h.pid)
 	}
-	forked, _ := childrenOfThread(h.pid, h.tid)
-	if h.tid == h.pid {
-		return forked
-	}
 	given, _ := childrenOfThread(h.pid, h.pid)
-	return append(forked, given...)
+	return given
 }
 
 // finish decides what is to be done with a run whose leader is gone.

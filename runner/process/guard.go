@@ -26,7 +26,8 @@ const (
 // guardian is the host's end: what it knows of the second process. Only the forker touches it; nil: none is wanted.
 type guardian struct {
 	pid     int
-	w       int // write end of the pipe that only this process has: its end of file is our death
+	w       int     // write end of the pipe that only this process has: its end of file is our death
+	fresh   []*Tree // runs that it is to be told of
 	unsent  []byte
 	due     time.Time // to send it; zero: nothing is unsent
 	started time.Time
@@ -85,7 +86,7 @@ func (g *guardian) start(id string, null *os.File) error {
 		return err
 	}
 	unix.SetNonblock(fds[1], true)
-	g.pid, g.w, g.unsent = pid, fds[1], nil
+	g.pid, g.w, g.fresh, g.unsent = pid, fds[1], nil, nil
 	return nil
 }
 
@@ -95,11 +96,10 @@ func (g *guardian) lost() {
 	g.pid, g.due = 0, time.Time{}
 }
 
-// add tells of a run, by its leader.
+// add tells of a run.
 func (g *guardian) add(t *Tree) {
-	if p, ok := readProc(t.pid); ok && !t.reaped {
-		g.tell("run", strconv.FormatUint(t.number, 10), strconv.Itoa(p.PID), strconv.FormatUint(p.Start, 10))
-	}
+	g.fresh = append(g.fresh, t)
+	g.soon()
 }
 
 // spare tells of processes that are left on purpose.
@@ -130,18 +130,28 @@ func (g *guardian) tell(words ...string) {
 		return
 	}
 	g.unsent = append(g.unsent, strings.Join(words, "\t")+"\n"...)
+	g.soon()
+}
+
+func (g *guardian) soon() {
 	if g.due.IsZero() {
 		g.due = time.Now().Add(guardDelay)
 	}
 }
 
 // flush sends what is unsent. A guardian that does not read (it is stopped) does not stop us: what the pipe does not take
-// is kept for the next time.
+// is kept for the next time. A run is known to it by its leader, if that lives still.
 func (g *guardian) flush() {
-	g.due = time.Time{}
 	if g.pid == 0 {
+		g.fresh, g.due = nil, time.Time{}
 		return
 	}
+	for _, t := range g.fresh {
+		if p, ok := readProc(t.pid); ok && !t.reaped {
+			g.tell("run", strconv.FormatUint(t.number, 10), strconv.Itoa(p.PID), strconv.FormatUint(p.Start, 10))
+		}
+	}
+	g.fresh, g.due = nil, time.Time{}
 	if n, err := unix.Write(g.w, g.unsent); err == nil {
 		g.unsent = g.unsent[n:]
 	}

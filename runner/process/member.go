@@ -124,6 +124,9 @@ func (h *Host) members(t *Tree) []Proc {
 		}
 	}
 	for pid, start := range t.known {
+		if seen[pid] {
+			continue
+		}
 		if p, ok := readProc(pid); ok && p.Start == start {
 			procs = h.walk(procs, seen, pid)
 		}
@@ -133,37 +136,51 @@ func (h *Host) members(t *Tree) []Proc {
 
 // walk adds a process and its descendants.
 func (h *Host) walk(procs []Proc, seen map[int]bool, pid int) []Proc {
+	if seen[pid] {
+		return procs
+	}
 	p, ok := readProc(pid)
-	if !ok || seen[pid] {
+	if !ok {
 		return procs
 	}
 	seen[pid] = true
 	if p.alive() {
 		procs = append(procs, p)
 	}
-	children := childrenOf
-	if h.noLists {
-		children = childrenByScan
-	}
-	for _, pid := range children(pid) {
+	for _, pid := range h.childrenOf(p) {
 		procs = h.walk(procs, seen, pid)
 	}
 	return procs
 }
 
-// signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, then
-// one by one to those that are not in it, also if they left it a moment ago. Without a cgroup the tree is looked at before,
-// as it falls apart under the signal.
-func (h *Host) signal(t *Tree, signals ...unix.Signal) {
-	if t.cgroup == "" {
-		h.remember(t)
+// childrenOf lists the children of a process, by the shortest way.
+func (h *Host) childrenOf(p Proc) []int {
+	switch {
+	case h.noLists:
+		return childrenByScan(p.PID)
+	case p.threads == 1:
+		list, _ := childrenOfThread(p.PID, p.PID) // gone meanwhile: its children are another's now
+		return list
+	default:
+		return childrenOf(p.PID)
 	}
+}
+
+// signal sends signals once to each member: to the leader's group as one, while the unreaped leader holds its number, then
+// one by one to those that are not in it, also if they left it a moment ago. The tree is looked at before, as it falls apart
+// under the signal.
+func (h *Host) signal(t *Tree, signals ...unix.Signal) {
+	procs := h.remember(t)
 	if !t.reaped {
 		for _, sig := range signals {
 			unix.Kill(-t.pid, sig)
 		}
+		if !t.job && len(procs) == 1 && procs[0].PID == t.pid {
+			return // the leader of a session cannot leave its group
+		}
+		procs = h.members(t)
 	}
-	for _, p := range h.members(t) {
+	for _, p := range procs {
 		if t.reaped || p.Group != t.pid {
 			h.send(p, signals...)
 		}
@@ -171,12 +188,13 @@ func (h *Host) signal(t *Tree, signals ...unix.Signal) {
 }
 
 // remember takes the snapshot by which members are known later that have no other evidence.
-func (h *Host) remember(t *Tree) {
+func (h *Host) remember(t *Tree) []Proc {
 	procs := h.members(t)
 	t.known = make(map[int]uint64, len(procs))
 	for _, p := range procs {
 		t.known[p.PID] = p.Start
 	}
+	return procs
 }
 
 // send signals a process: our children by pid, which is theirs until we reap them, others by pidfd.

@@ -3,7 +3,6 @@ package process
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -163,7 +162,7 @@ func slurp(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 0, 1024)
+	buf := make([]byte, 0, page/4)
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
@@ -171,23 +170,34 @@ func slurp(path string) ([]byte, error) {
 		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
 		switch {
 		case err == unix.EINTR:
+			continue
 		case err != nil:
 			return nil, err
-		case n == 0:
+		}
+		buf = buf[:len(buf)+n]
+		if n == 0 || len(buf) < page/4 { // the kernel cuts short what does not fit into a page, and nothing less
 			return buf, nil
-		default:
-			buf = buf[:len(buf)+n]
 		}
 	}
 }
 
-func dirNames(path string) ([]string, error) {
-	dir, err := os.Open(path)
+const page = 4096
+
+// dirNames lists a directory of /proc, without troubling the network poller.
+func dirNames(path string) (names []string, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	return dir.Readdirnames(-1)
+	defer unix.Close(fd)
+	buf := make([]byte, 2*page)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil || n == 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }
 
 func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }

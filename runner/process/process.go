@@ -57,14 +57,13 @@ type Host struct {
 	log    *slog.Logger
 	id     string // random; the first half of every marker
 	outer  string // markers of the flinch around this one, kept in front of ours
-	calls  chan func()
+	calls  chan call
 	events chan Event // sent to by the forker only
 	quiet  chan struct{}
 	closed chan struct{}
 	null   *os.File
 
 	// Only the forker touches what follows.
-	tid       int // of the forker's thread
 	pid       int
 	sigchld   chan os.Signal
 	queue     []Event
@@ -107,7 +106,7 @@ func NewHost(opt Options) (*Host, error) {
 	closeOnExec()
 	h := &Host{
 		log: opt.Logger, id: randomID(), outer: os.Getenv(markName), pid: os.Getpid(), null: null,
-		calls: make(chan func()), events: make(chan Event), quiet: make(chan struct{}), closed: make(chan struct{}),
+		calls: make(chan call), events: make(chan Event, eventsAhead), quiet: make(chan struct{}), closed: make(chan struct{}),
 		sigchld: make(chan os.Signal, 1), trees: map[uint64]*Tree{}, leaders: map[int]*Tree{},
 		adopted: map[int]*child{}, foreign: map[int]bool{},
 	}
@@ -215,15 +214,32 @@ func (h *Host) stillThere() error {
 }
 
 // do runs f on the forker and waits for it. False: the host is closed.
-func (h *Host) do(f func()) bool {
-	done := make(chan struct{})
+func (h *Host) do(f func()) bool { return h.begin(f).done() }
+
+// call is a function that the forker runs.
+type call struct {
+	f     func()
+	ended chan struct{} // nil: the host was closed before
+}
+
+// begin has f run on the forker and does not wait for its end.
+func (h *Host) begin(f func()) call {
+	c := call{f: f, ended: make(chan struct{})}
 	select {
-	case h.calls <- func() { f(); close(done) }:
-		<-done
-		return true
+	case h.calls <- c:
+		return c
 	case <-h.closed:
+		return call{}
+	}
+}
+
+// done waits for the end of a call. False: the host is closed.
+func (c call) done() bool {
+	if c.ended == nil {
 		return false
 	}
+	<-c.ended
+	return true
 }
 
 // later runs f on the forker when the current call was answered.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -115,21 +114,22 @@ func exists(path string) bool {
 
 // job is a Spec, ready for the fork.
 type job struct {
-	spec Spec
-	path string
-	argv []string
-	env  []string // without the marker
+	spec  Spec
+	path  string
+	argv  []string
+	env   []string  // the first is the place of the marker
+	files []uintptr // none stands for /dev/null
+	tty   int       // the first of descriptors 0 to 2 that is a terminal; -1: none
 }
 
 func newJob(spec Spec) (*job, error) {
 	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
 		return nil, &StartError{Dir: spec.Dir, Err: errEmpty}
 	}
-	j := &job{spec: spec, path: spec.Argv[0], argv: spec.Argv, env: spec.Env}
-	if j.env == nil {
-		j.env = os.Environ()
+	if spec.Env == nil {
+		spec.Env = os.Environ()
 	}
-	j.env = without(j.env, markName)
+	j := &job{spec: spec, path: spec.Argv[0], argv: spec.Argv}
 	path, err := j.find(spec.Argv[0])
 	if err == nil && spec.ListenPID { // the shell would tell it too late, and not to us
 		err = unix.Access(j.abs(path), unix.X_OK)
@@ -139,20 +139,22 @@ func newJob(spec Spec) (*job, error) {
 	}
 	j.path = path
 	if spec.ListenPID {
-		j.env = without(j.env, "LISTEN_PID")
 		j.path, j.argv = shell, append([]string{"sh", "-c", listenScript}, spec.Argv...)
 	}
 	return j, nil
 }
 
-const shell = "/bin/sh"
+const (
+	shell = "/bin/sh"
+	none  = ^uintptr(0) // what a closed os.File has for a descriptor
+)
 
 // find looks a program up as execvp(3) would in the child: in the child's PATH, and from its directory.
 func (j *job) find(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil // execve(2) itself tells what is wrong
 	}
-	list, ok := lookupEnv(j.env, "PATH")
+	list, ok := lookupEnv(j.spec.Env, "PATH")
 	if !ok {
 		list = "/bin:/usr/bin"
 	}
@@ -190,34 +192,43 @@ func lookupEnv(env []string, name string) (value string, ok bool) {
 	return value, ok
 }
 
-func without(env []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
-		return strings.HasPrefix(entry, name+"=")
-	})
-}
-
-// try is one attempt, on the forker. The rest of the book-keeping is done after the caller has its answer.
+// try is one attempt, on the forker, which is called before everything is prepared: that is done while its thread wakes up. The
+// rest of the book-keeping is done after the caller has its answer.
 func (h *Host) try(j *job) (t *Tree, err error) {
-	ran := h.do(func() {
-		if h.closing || h.ended {
+	prepared := make(chan error, 1)
+	call := h.begin(func() {
+		err = <-prepared
+		if err == nil && (h.closing || h.ended) {
 			err = os.ErrClosed
-			return
 		}
-		t, err = h.fork(j)
+		if err == nil {
+			t, err = h.fork(j)
+		}
 	})
-	if !ran {
+	prepared <- j.prepare()
+	if !call.done() {
 		return nil, os.ErrClosed
 	}
 	return t, err
 }
 
+// prepare makes what does not depend on the forker, and never waits for anything.
+func (j *job) prepare() error {
+	if j.env == nil {
+		j.env = append(make([]string, 0, len(j.spec.Env)+1), "")
+		for _, entry := range j.spec.Env {
+			if !strings.HasPrefix(entry, markName+"=") && !(j.spec.ListenPID && strings.HasPrefix(entry, "LISTEN_PID=")) {
+				j.env = append(j.env, entry)
+			}
+		}
+	}
+	return j.open()
+}
+
 // fork makes the leader and files it before its end can be noticed.
 func (h *Host) fork(j *job) (*Tree, error) {
 	t := &Tree{host: h, spec: j.spec, number: h.last + 1}
-	attr, err := h.attributes(j, t)
-	if err != nil {
-		return nil, err
-	}
+	attr := h.attributes(j, t)
 	dir := h.cgroups.take()
 	t.started = time.Now()
 	if dir != nil {
@@ -273,17 +284,13 @@ func execute(j *job, attr *syscall.ProcAttr) (int, error) {
 
 // attributes is the state in which the child begins: a session of its own, so that no terminal can stop it, and an end
 // with this program's end.
-func (h *Host) attributes(j *job, t *Tree) (*syscall.ProcAttr, error) {
-	files, tty, err := h.files(&j.spec)
-	if err != nil {
-		return nil, err
-	}
+func (h *Host) attributes(j *job, t *Tree) *syscall.ProcAttr {
 	sys := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if h.terminal != nil && (tty >= 0 || j.spec.Foreground) {
+	if h.terminal != nil && (j.tty >= 0 || j.spec.Foreground) {
 		t.modes = h.terminal.modes()
 	}
-	if j.spec.Terminal && tty >= 0 {
-		sys.Setctty, sys.Ctty = true, tty
+	if j.spec.Terminal && j.tty >= 0 {
+		sys.Setctty, sys.Ctty = true, j.tty
 		t.modes = nil // it is another terminal
 	}
 	if j.spec.Foreground && h.terminal != nil {
@@ -293,29 +300,36 @@ func (h *Host) attributes(j *job, t *Tree) (*syscall.ProcAttr, error) {
 			sys.Foreground, sys.Ctty = true, h.terminal.fd
 		}
 	}
-	env := append([]string{markName + "=" + t.markValue()}, j.env...)
-	return &syscall.ProcAttr{Dir: j.spec.Dir, Env: env, Files: files, Sys: sys}, nil
+	for i, fd := range j.files {
+		if fd == none {
+			j.files[i] = h.null.Fd()
+		}
+	}
+	j.env[0] = markName + "=" + t.markValue()
+	return &syscall.ProcAttr{Dir: j.spec.Dir, Env: j.env, Files: j.files, Sys: sys}
 }
 
-// files lists the child's descriptors, and the first of 0 to 2 that is a terminal (-1: none). The mode O_NONBLOCK belongs to the open
+// open lists the child's descriptors, and finds the first of 0 to 2 that is a terminal. The mode O_NONBLOCK belongs to the open
 // file, not to the descriptor: an earlier child may have set it.
-func (h *Host) files(spec *Spec) (fds []uintptr, tty int, err error) {
-	tty = -1
+func (j *job) open() error {
+	spec := &j.spec
+	j.files, j.tty = j.files[:0], -1
 	for i, f := range append([]*os.File{spec.Stdin, spec.Stdout, spec.Stderr}, spec.Extra...) {
 		if f == nil {
-			f = h.null
+			j.files = append(j.files, none)
+			continue
 		}
 		fd := f.Fd()
-		if fd == ^uintptr(0) {
-			return nil, tty, fmt.Errorf("descriptor %d: %w", i, os.ErrClosed)
+		if fd == none {
+			return fmt.Errorf("descriptor %d: %w", i, os.ErrClosed)
 		}
 		if err := unix.SetNonblock(int(fd), false); err != nil {
-			return nil, tty, fmt.Errorf("descriptor %d: %w", i, err)
+			return fmt.Errorf("descriptor %d: %w", i, err)
 		}
-		if i <= 2 && tty < 0 && isTerminal(int(fd)) {
-			tty = i
+		if i <= 2 && j.tty < 0 && isTerminal(int(fd)) {
+			j.tty = i
 		}
-		fds = append(fds, fd)
+		j.files = append(j.files, fd)
 	}
-	return fds, tty, nil
+	return nil
 }

@@ -22,9 +22,6 @@ func (h *Host) stop(t *Tree, sig syscall.Signal, grace time.Duration) {
 
 // ask sends the polite signal. SIGCONT follows, or a stopped process would not see it before its time is over.
 func (h *Host) ask(t *Tree, sig syscall.Signal, deadline time.Time) {
-	if t.cgroup != "" {
-		h.remember(t)
-	}
 	t.asked = sig
 	h.signal(t, sig, unix.SIGCONT)
 	if t.phase != stopping || deadline.Before(t.deadline) {
