@@ -101,6 +101,14 @@ func (c *chaos) kill() {
 	c.launch(c.t, c.dir)
 }
 
+// overflow does more while flinch is stopped than the kernel keeps for it.
+func (c *chaos) overflow() {
+	c.t.Helper()
+	_ = c.cmd.Process.Signal(syscall.SIGSTOP)
+	c.script("for i in $(seq 4200); do echo $1 >src/o$i; done; mv src/o7 src/8; rm -f src/o*; echo $1 >src/9; mkdir -p src/a; echo $1 >src/a/8")
+	_ = c.cmd.Process.Signal(syscall.SIGCONT)
+}
+
 // crash ends the server, which nobody asked for, and calls for it.
 func (c *chaos) crash() {
 	c.t.Helper()
@@ -160,6 +168,7 @@ func (c *chaos) step() {
 		{"stop and restart", func() { c.flinch("stop", "web"); c.flinch("restart", "web") }},
 		{"crash", c.crash},
 		{"kill", c.kill},
+		{"overflow", c.overflow},
 		{"notify", func() { c.flinch("notify", "src/4") }},
 		{"wait", func() { c.flinch("wait", "--timeout", "30s") }},
 	}
