@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -24,7 +25,6 @@ type postponed struct {
 	at    time.Time
 	node  *node
 	marks *marks
-	vital bool // a barrier waits for it: what is to be reported depends on it
 }
 
 // wake makes the clock ring at that time, if it would not before.
@@ -35,9 +35,18 @@ func (w *Watcher) wake(at time.Time) {
 	}
 }
 
-// later postpones a look at a directory; without one, at the roots.
+// later postpones a look at a directory; without one, at the roots. What goes wrong goes wrong again: looks at the same
+// directory are taken together, or they would multiply.
 func (w *Watcher) later(at time.Time, n *node, m *marks) {
-	w.postponed = append(w.postponed, postponed{at: at, node: n, marks: m})
+	p, known := w.postponed[n]
+	if !known {
+		p = &postponed{node: n, marks: new(marks)}
+		w.postponed[n] = p
+	}
+	p.at = earlier(p.at, at)
+	if m != nil {
+		p.marks.back(m)
+	}
 	w.wake(at)
 }
 
@@ -45,15 +54,14 @@ func (w *Watcher) later(at time.Time, n *node, m *marks) {
 func (w *Watcher) soon(d time.Duration, p spot, k mark) {
 	k.again++
 	at := time.Now().Add(d)
-	marks := &marks{names: map[string]mark{p.name: k}}
-	w.postponed = append(w.postponed, postponed{at: at, node: p.node, marks: marks, vital: true})
+	w.vital = append(w.vital, postponed{at: at, node: p.node, marks: &marks{names: map[string]mark{p.name: k}}})
 	w.wake(at)
 }
 
 // lastVital is when the last look is due that a barrier waits for.
 func (w *Watcher) lastVital() (at time.Time) {
-	for _, p := range w.postponed {
-		if p.vital && p.at.After(at) {
+	for _, p := range w.vital {
+		if p.at.After(at) {
 			at = p.at
 		}
 	}
@@ -68,13 +76,8 @@ func (w *Watcher) ring() {
 		w.reading.last = w.now // the stream goes on
 	}
 	w.expire()
-	w.postponed = slices.DeleteFunc(w.postponed, func(p postponed) bool {
-		if p.at.After(w.now) {
-			return false
-		}
-		w.due(p)
-		return true
-	})
+	w.vital = slices.DeleteFunc(w.vital, func(p postponed) bool { return w.due(&p) })
+	maps.DeleteFunc(w.postponed, func(_ *node, p *postponed) bool { return w.due(p) })
 	if !w.poll.next.IsZero() && !w.poll.next.After(w.now) {
 		w.pollNow()
 	}
@@ -103,21 +106,28 @@ func (w *Watcher) expire() {
 	}
 }
 
-func (w *Watcher) due(p postponed) {
+// due takes up a look whose time has come.
+func (w *Watcher) due(p *postponed) bool {
 	switch {
+	case p.at.After(w.now):
+		return false
 	case p.node == nil:
 		for _, r := range w.roots {
 			r.stale = true
 		}
 	case p.node.id != 0:
-		w.dirty.back(p.node.id, p.marks)
+		w.dirty.of(p.node.id).back(p.marks)
 	}
+	return true
 }
 
 // nextRing is the earliest moment that something waits for.
 func (w *Watcher) nextRing() (at time.Time) {
 	if !w.expiring {
 		at = w.nextExpiry()
+	}
+	for _, p := range w.vital {
+		at = earlier(at, p.at)
 	}
 	for _, p := range w.postponed {
 		at = earlier(at, p.at)

@@ -22,7 +22,7 @@ import (
 type crawl struct {
 	*ground
 	full  atomic.Bool // no more watches are to be had
-	began int64       // ns: when the crawl began, less a tick
+	began int64       // ns: when the crawl began
 	lazy  bool        // files past the first few thousand are only listed
 	seen  atomic.Int64
 
@@ -89,7 +89,7 @@ const lazyAfter = 5000
 const inline = 24
 
 func newCrawl(g *ground) *crawl {
-	c := &crawl{ground: g, began: time.Now().Add(-tickFine).UnixNano()}
+	c := &crawl{ground: g, began: time.Now().UnixNano()}
 	c.more.L = &c.mu
 	return c
 }
@@ -229,7 +229,10 @@ func (c *crawl) step(e *eye, h *harvest, v visit) {
 		_ = e.close(fd)
 		return
 	}
-	if err := c.survey(e, h, n, fd); err != nil {
+	if err := c.survey(e, h, n, fd); troubleOf(err) == denied {
+		h.denied = append(h.denied, n)
+		n.flags |= fresh | unreadable
+	} else if err != nil {
 		h.faults = append(h.faults, fault{n, err})
 		n.flags |= fresh | polled
 	}
@@ -293,11 +296,11 @@ func (c *crawl) watchNode(e *eye, h *harvest, n *node, fd int) error {
 		return err
 	}
 	n.ino, n.ctime, n.mode = e.st.Ino, nanos(e.st.Ctime), e.st.Mode
-	if n.ctime >= c.began {
-		n.ctime = 0 // a further change in this tick might not move it
-	}
 	dev := c.devices.of(e, fd)
 	n.dev = dev.index
+	if n.ctime >= c.began-dev.tick() {
+		n.ctime = 0 // a further change in this tick might not move it
+	}
 	if dev.never && n.up != nil || c.closes(n, fd) {
 		n.flags |= cyclic
 		n.id = 0

@@ -27,6 +27,7 @@ type mark struct {
 	gone      bool // the last that was heard of it is that it went
 	recovered bool
 	quiet     bool
+	newly     bool  // quiet, and all events have been read that may say otherwise
 	again     uint8 // how often the look was put off
 	at        time.Time
 }
@@ -66,8 +67,7 @@ func (m *marks) put(name string, k mark) {
 }
 
 // back puts marks back that could not be worked off; newer ones may have come meanwhile.
-func (d dirt) back(id int32, old *marks) {
-	m := d.of(id)
+func (m *marks) back(old *marks) {
 	m.list = m.list || old.list
 	m.recovered = m.recovered || old.recovered
 	m.quiet = m.quiet || old.quiet
@@ -111,6 +111,7 @@ func (k mark) merge(later mark) mark {
 	later.quiet = later.quiet && k.quiet
 	later.bits |= k.bits
 	later.recovered = (later.recovered || k.recovered) && later.bits == 0
+	later.newly = later.newly || k.newly
 	later.again = max(later.again, k.again)
 	if k.at.After(later.at) {
 		later.at = k.at

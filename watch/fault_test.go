@@ -215,14 +215,18 @@ func TestFaults(t *testing.T) {
 func faults(t *testing.T, seed uint64) {
 	dir := t.TempDir()
 	s := randomRun{seed: seed, writers: 2, raced: seed%2 == 0, pruned: seed%3 == 0}
-	v := &vandal{dir: dir, r: rand.New(rand.NewPCG(seed, 3))}
+	v := &vandal{dir: dir, way: s.way(), r: rand.New(rand.NewPCG(seed, 3))}
 	p := &probe{t: t, dir: dir}
 	p.sh("mkdir -p p/r out")
 	for range 300 {
 		v.act()
 	}
 	bad := newSabotage(seed)
-	o := s.options(dir)
+	wishes := new(wishes)
+	if s.pruned {
+		wishes.now.Store(1)
+	}
+	o := s.options(dir, wishes)
 	o.Poll = 20 * time.Millisecond
 	o.Warn = func(Warning) {}
 	bad.on.Store(s.raced)
@@ -231,6 +235,7 @@ func faults(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	f := follow(t, w, s, dir)
+	f.wishes = wishes
 	for n := range 5 {
 		bad.on.Store(true)
 		for range 400 {
@@ -256,7 +261,7 @@ func (v *follower) eventually(round int) {
 		if time.Now().After(deadline) {
 			v.t.Fatalf("round %d: %s\ndiffers from the disk in %d paths:\n%s", round, v.state(wrong[0]), len(wrong), strings.Join(wrong[:min(len(wrong), 12)], "\n"))
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks at the outcome
+		<-time.After(20 * time.Millisecond) // polling takes its time
 	}
 }
 
@@ -265,6 +270,7 @@ func (v *follower) differences() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	disk := v.disk()
+	v.adopt(disk)
 	wrong := append(v.diff(disk, v.model), v.diff(disk, v.tree())...)
 	slices.Sort(wrong)
 	return wrong

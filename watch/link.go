@@ -3,6 +3,7 @@ package watch
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -89,9 +90,14 @@ func (w *Watcher) link(n *node, name string) bool {
 	if _, known := w.hard.of[l]; known || w.conn == nil || len(w.hard.of) >= maxLinked {
 		return true
 	}
-	dir, err := w.pin(w.eye, n)
-	if err != nil {
+	dir, err := w.reach(n)
+	switch {
+	case err == nil:
+	case isAway(err):
 		return false
+	default:
+		w.later(w.now.Add(50*time.Millisecond), n, &marks{names: map[string]mark{name: {}}})
+		return true
 	}
 	defer w.close(dir)
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

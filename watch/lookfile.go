@@ -10,8 +10,8 @@ import (
 func (w *Watcher) lookFile(p spot, k mark) {
 	x := w.eye.entry()
 	if c := p.node.child(p.name); c != nil && c.flags&viaLink == 0 {
-		k = k.loud()
 		w.detach(c, k)
+		k = k.loud()
 	}
 	if w.skip != nil {
 		if top, _ := p.node.top(); w.skip(int(top.root), p.path()) {
@@ -71,9 +71,6 @@ func (w *Watcher) tooYoung(p spot, i int, known bool, x *entry, k mark) bool {
 func (w *Watcher) newFile(p spot, x entry, k mark) {
 	c := w.changed(Create, typeOf(x.mode), k)
 	w.openness(&c, &x, k)
-	if k.quiet {
-		x.flags |= hushed
-	}
 	p.edit.add = append(p.edit.add, named{p.name, x})
 	if !k.quiet {
 		w.appear(p, c, &x, k)
@@ -99,9 +96,6 @@ func (w *Watcher) openness(c *Change, x *entry, k mark) {
 func (w *Watcher) compareFile(p spot, i int, x entry, k mark) {
 	old := &p.node.files.list[i]
 	x.off, x.len = old.off, old.len
-	if k.quiet && p.node.flags&polled == 0 {
-		return // its event is on the way
-	}
 	if w.goesSoon(p, old, &x, k) {
 		return
 	}
@@ -125,8 +119,6 @@ func (w *Watcher) compareFile(p spot, i int, x entry, k mark) {
 
 func (w *Watcher) told(p spot, c Change, was, x *entry, k mark) {
 	switch {
-	case c.Op == Create:
-		w.appear(p, c, x, k)
 	case was.ino != x.ino || typeOf(was.mode) != c.Type:
 		// Another file took the place; the one that was there may have moved.
 		gone := c
@@ -150,8 +142,6 @@ func (w *Watcher) opOf(was, x *entry, k mark) Op {
 		was = w.guess(was, x)
 	}
 	switch {
-	case was.flags&hushed != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0:
-		return Create
 	case k.bits&(inotify.Modify|inotify.MovedTo|inotify.Delete|inotify.MovedFrom) != 0, was.ino != x.ino, was.size != x.size, was.mtime != x.mtime,
 		typeOf(was.mode) != typeOf(x.mode), was.flags&racy != 0, started, ended:
 		return Write
@@ -206,7 +196,12 @@ func (w *Watcher) lookLink(p spot, x *entry, k mark) {
 		return
 	}
 	fd, err := w.eye.openDir(p.fd, p.name, true)
-	if err != nil {
+	switch troubleOf(err) {
+	case fine:
+	case strange:
+		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
+		return
+	default:
 		return
 	}
 	w.meet(p, k, fd, viaLink)

@@ -323,7 +323,7 @@ func TestOverflow(t *testing.T) {
 	needRoot(t)
 	p := &probe{t: t, dir: t.TempDir()}
 	p.sh("mkdir -p r/keep/sub; touch r/keep/1 r/keep/2 r/keep/sub/3")
-	p.w = lowered(t, 64, Options{Roots: []string{p.path("r")}})
+	p.w = lowered(t, 64, func() (*Watcher, error) { return New(t.Context(), Options{Roots: []string{p.path("r")}}) })
 	t.Cleanup(func() { p.w.Close() })
 	stopped, goOn := make(chan struct{}), make(chan struct{})
 	go p.w.call(func() { close(stopped); <-goOn })

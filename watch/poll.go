@@ -58,11 +58,7 @@ func (w *Watcher) pollNow() {
 	full := !w.poll.all.After(began)
 	found := w.markRoots()
 	if full {
-		for _, r := range w.roots {
-			if r.top != nil {
-				found = w.markPolled(r.top) || found
-			}
-		}
+		found = w.markAllPolled() || found
 		w.heal()
 	} else {
 		found = true
@@ -95,6 +91,15 @@ func (w *Watcher) markHot() {
 	}
 }
 
+func (w *Watcher) markAllPolled() (found bool) {
+	for _, r := range w.roots {
+		if r.top != nil {
+			found = w.markPolled(r.top) || found
+		}
+	}
+	return found
+}
+
 func (w *Watcher) markPolled(top *node) (found bool) {
 	_ = top.walk(func(n *node) bool {
 		if n.flags&polled != 0 && n.id != 0 && n.flags&cyclic == 0 {
@@ -110,7 +115,7 @@ func (w *Watcher) markPolled(top *node) (found bool) {
 func (w *Watcher) schedule(found, full bool, took time.Duration) {
 	p := &w.poll
 	p.next = time.Time{}
-	if !found && !w.anyPolled() { // also what came to be polled by this look
+	if !found && !w.anyPolled() && !w.anyBlind() { // also what came to be polled by this look
 		return
 	}
 	now := time.Now()
@@ -172,7 +177,7 @@ func (w *Watcher) healBelow(top *node) (short int) {
 	refused := false
 	_ = top.walk(func(n *node) bool {
 		if n.id < 0 && n.flags&(cyclic|unreadable) == 0 {
-			if refused = refused || !w.healOne(n); refused {
+			if refused = refused || !w.healOne(n); n.id < 0 {
 				short++
 			}
 		}
@@ -181,11 +186,12 @@ func (w *Watcher) healBelow(top *node) (short int) {
 	return short
 }
 
-// healOne watches a polled directory. What was done in it before is found by the look that follows.
+// healOne watches a polled directory, and says whether the kernel gives watches. What was done in it before is found by the look
+// that follows.
 func (w *Watcher) healOne(n *node) bool {
-	fd, err := w.pin(w.eye, n)
+	fd, err := w.reach(n)
 	if err != nil {
-		return troubleOf(err) == absent // its own look will tell
+		return true // for all that is known; its own look will tell
 	}
 	defer w.close(fd)
 	id, err := w.watch(fd)

@@ -21,8 +21,9 @@ type reading struct {
 	last    time.Time // when the last was
 	until   time.Time // a storm's pause ends then
 
-	gathering bool    // workers read the tree: nothing in it may be changed
+	gathering bool    // workers read the tree, and write to what is new in it: nothing in it may be changed or walked through
 	ended     []int32 // watches that ended meanwhile
+	lost      bool    // events were lost meanwhile
 }
 
 // barrier is a wait for an event that lies behind all that happened before.
@@ -156,13 +157,18 @@ func (r *reading) beat(now time.Time) {
 
 // gather folds events while others work, so that the kernel's queue does not overflow meanwhile.
 func (w *Watcher) gather(done <-chan struct{}) {
-	w.reading.gathering = true
+	r := &w.reading
+	r.gathering = true
 	w.readUntil(done)
-	w.reading.gathering = false
-	for _, id := range w.reading.ended {
+	r.gathering = false
+	for _, id := range r.ended {
 		w.selfEvent(id, inotify.Ignored)
 	}
-	w.reading.ended = w.reading.ended[:0]
+	r.ended = r.ended[:0]
+	if r.lost {
+		r.lost = false
+		w.overflowed()
+	}
 }
 
 func (w *Watcher) readUntil(done <-chan struct{}) {
@@ -221,6 +227,12 @@ func (w *Watcher) foldOne(ev *inotify.Event) {
 	}
 	if ev.Name != "" {
 		w.dirty.event(id, ev.Name, ev.Mask, w.now)
+		return
+	}
+	for _, n := range w.index.owners(id) { // a change of its mode; other folders have a parent that tells
+		if n.flags&isTop != 0 {
+			w.roots[n.root].stale, w.roots[n.root].shut = true, true
+		}
 	}
 }
 
@@ -256,6 +268,10 @@ func (w *Watcher) selfEvent(id int32, bits inotify.Mask) {
 // overflowed: events were lost. What was lost shows when the tree is compared with the disk, which must not begin
 // before the marker was read: until then more may be lost.
 func (w *Watcher) overflowed() {
+	if w.reading.gathering {
+		w.reading.lost = true
+		return
+	}
 	w.health.overflows++
 	w.rescan("the kernel's event queue was full")
 	for i := range w.waits {
@@ -312,12 +328,8 @@ func (w *Watcher) pollFor(told bool) {
 		w.everything(func(m *marks) { m.list = true })
 	case w.poll.took > barrierPoll:
 		w.markHot()
-	default:
-		for _, r := range w.roots {
-			if r.top != nil && (w.silent || !w.poll.next.IsZero()) {
-				w.markPolled(r.top)
-			}
-		}
+	case w.silent || !w.poll.next.IsZero():
+		w.markAllPolled()
 	}
 }
 

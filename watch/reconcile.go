@@ -35,15 +35,21 @@ func (w *Watcher) settle() {
 	for range maxRounds {
 		w.resolveStale()
 		w.linkOthers()
-		if len(w.dirty) == 0 {
+		w.takeNewly()
+		if !w.unsettled() {
 			break
 		}
 		w.round()
 	}
-	if len(w.dirty) > 0 {
+	if w.unsettled() {
 		w.wake(time.Now().Add(time.Millisecond))
 	}
 	w.bury(func(until time.Time) bool { return until.IsZero() })
+}
+
+// unsettled tells whether there is something that waits to be looked at.
+func (w *Watcher) unsettled() bool {
+	return len(w.dirty) > 0 || len(w.hard.new)+len(w.newly) > 0 || slices.ContainsFunc(w.roots, func(r *root) bool { return r.stale })
 }
 
 // round works off the marks of this moment, folders before what is in them.
@@ -67,7 +73,7 @@ func (w *Watcher) jobs(marked dirt) []job {
 			case top.flags&isTop != 0:
 				jobs = append(jobs, job{n, id, m, depth})
 			case top.flags&inLimbo != 0:
-				w.parked.back(id, m)
+				w.parked.of(id).back(m)
 			}
 		}
 	}
@@ -77,11 +83,11 @@ func (w *Watcher) jobs(marked dirt) []job {
 
 // survey turns "list again" into names to look at.
 func (w *Watcher) survey(jobs []job) {
-	r := &rescan{ground: &w.ground}
+	r, began := &rescan{ground: &w.ground}, w.now
 	var of []*job
 	for i := range jobs {
 		j := &jobs[i]
-		if !j.marks.list || j.node.flags&cyclic != 0 {
+		if !j.marks.list && !j.marks.quiet || j.node.flags&cyclic != 0 {
 			continue
 		}
 		r.quiet = r.quiet || j.marks.quiet
@@ -96,12 +102,13 @@ func (w *Watcher) survey(jobs []job) {
 		w.gather(r.run())
 	}
 	for i, s := range r.jobs {
-		w.surveyed(of[i], s)
+		w.surveyed(of[i], s, began)
 	}
 }
 
-func (w *Watcher) surveyed(j *job, s *survey) {
+func (w *Watcher) surveyed(j *job, s *survey, began time.Time) {
 	if s.err != nil {
+		w.release(s.err)
 		w.stumble(*j, s.err)
 		j.marks = &marks{}
 		return
@@ -112,21 +119,21 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 	}
 	n.flags &^= unreadable | fresh
 	// Nothing will tell later that a name in a polled directory is new. Unless none has come or gone, all are taken for new.
-	hush := j.marks.quiet && (n.flags&polled == 0 || s.ctime == n.ctime)
+	hush := j.marks.quiet && !j.marks.list && (n.flags&polled == 0 || s.ctime == n.ctime)
 	n.ino, n.dev, n.mode = s.ino, s.dev, s.mode
 	if n.id > 0 && !w.at(n.dev).poll {
 		n.flags &^= polled
 	}
-	n.ctime = w.settled(s.ctime, n.dev)
+	n.ctime = w.settled(s.ctime, n.dev, began)
 	if len(s.names) == 0 {
 		return
 	}
 	// Twins share their marks; what one directory's listing says is for one of them.
-	own := &marks{recovered: j.marks.recovered, quiet: hush, tries: j.marks.tries}
+	own := &marks{recovered: j.marks.recovered, tries: j.marks.tries}
 	for name, k := range j.marks.names {
 		own.put(name, k)
 	}
-	found := mark{at: w.now, recovered: own.recovered, quiet: own.quiet}
+	found := mark{at: w.now, recovered: own.recovered, quiet: hush}
 	for _, name := range s.names {
 		k, known := own.names[name]
 		switch {
@@ -140,8 +147,8 @@ func (w *Watcher) surveyed(j *job, s *survey) {
 }
 
 // settled is a directory's time of change, or 0 if it is so young that a further change may hide behind it.
-func (w *Watcher) settled(ctime int64, dev uint16) int64 {
-	if ctime > w.now.UnixNano()-w.at(dev).tick() {
+func (w *Watcher) settled(ctime int64, dev uint16, listed time.Time) int64 {
+	if ctime > listed.UnixNano()-w.at(dev).tick() {
 		return 0
 	}
 	return ctime
@@ -152,12 +159,12 @@ func (w *Watcher) work(j job) {
 	n := j.node
 	switch top, _ := n.top(); {
 	case top.flags&inLimbo != 0:
-		w.parked.back(j.id, j.marks)
+		w.parked.of(j.id).back(j.marks)
 		return
 	case top.flags&isTop == 0 || n.id != j.id:
 		return
 	}
-	fd, err := w.pin(w.eye, n)
+	fd, err := w.reach(n)
 	if err != nil {
 		w.stumble(j, err)
 		return
@@ -174,21 +181,31 @@ func (w *Watcher) work(j job) {
 	_ = w.close(fd)
 }
 
-// stumble puts the marks of a directory back that could not be looked at.
-func (w *Watcher) stumble(j job, err error) {
-	n, m := j.node, j.marks
+// reach pins a directory, and gives the watch back that the proof has left on another one in its place.
+func (w *Watcher) reach(n *node) (int, error) {
+	fd, err := w.pin(w.eye, n)
+	w.release(err)
+	return fd, err
+}
+
+func (w *Watcher) release(err error) {
 	var other foreign
 	if errors.As(err, &other) {
 		w.disown(other.id)
 	}
+}
+
+// stumble puts the marks of a directory back that could not be looked at.
+func (w *Watcher) stumble(j job, err error) {
+	n, m := j.node, j.marks
 	switch {
-	case errors.Is(err, errStale) || troubleOf(err) == absent:
+	case isAway(err):
 		if m.tries++; m.tries > maxRounds/2 {
 			w.later(w.now.Add(5*time.Millisecond), n, m)
 			return
 		}
 		if n.id != 0 {
-			w.dirty.back(n.id, m)
+			w.dirty.of(n.id).back(m)
 		}
 		w.again(n)
 	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
@@ -199,17 +216,36 @@ func (w *Watcher) stumble(j job, err error) {
 }
 
 // maxDenied bounds how often a directory that may not be read is tried again. After that, the change of mode that lets us in
-// is told as an event of its parent.
+// is told as an event, if it is made in the tree.
 const maxDenied = 6
 
 // deny keeps a directory that cannot be read.
 func (w *Watcher) deny(n *node, m *marks) {
 	n.flags |= unreadable
+	n.ctime = 0 // what was listed is not known
 	w.warnDenied(n)
 	if m.tries++; m.tries <= maxDenied {
 		m.list = true
 		w.later(w.now.Add(50*time.Millisecond<<m.tries), n, m)
+		return
 	}
+	top, _ := n.top()
+	if top.flags&isTop != 0 {
+		w.roots[top.root].stale = true // it may be the way to the root that is closed
+	}
+}
+
+// reopen has directories looked at that could not be read: one of them, or one above, has another mode.
+func (w *Watcher) reopen(top *node) {
+	if len(w.health.denied) == 0 {
+		return
+	}
+	_ = top.walk(func(n *node) bool {
+		if n.flags&unreadable != 0 && n.id != 0 {
+			w.dirty.of(n.id).list = true
+		}
+		return true
+	})
 }
 
 // again asks for a look at a directory's place in its parent.
@@ -242,10 +278,19 @@ func (w *Watcher) look(p spot, k mark) {
 	if single && p.name != p.node.name {
 		return
 	}
+	if k.bits != 0 { // which tells all that a refresh may ask
+		delete(w.sought, linkAt{p.node, p.name})
+	}
 	err := w.eye.stat(p.fd, p.name)
+	if k.quiet && w.notYet(p, &k, err) {
+		return
+	}
 	switch {
 	case troubleOf(err) == absent:
 		w.lost(p, k)
+	case troubleOf(err) == denied: // it may be listed, and not be gone into
+		k.again++
+		w.deny(p.node, &marks{names: map[string]mark{p.name: k}, tries: k.again})
 	case err != nil:
 		w.later(w.now.Add(50*time.Millisecond), p.node, &marks{names: map[string]mark{p.name: k}})
 	case typeOf(w.eye.st.Mode) != Dir:
@@ -257,9 +302,58 @@ func (w *Watcher) look(p spot, k mark) {
 	}
 }
 
+// notYet sorts what a refresh has come upon, and says whether to leave it alone. If what is known and still wanted differs, its event
+// is to come. What is not known is new, or only newly wanted: that shows when the events of now have been read.
+func (w *Watcher) notYet(p spot, k *mark, err error) bool {
+	top, _ := p.node.top()
+	unwanted := w.skip
+	_, known := p.node.files.find(p.name)
+	if p.node.child(p.name) != nil {
+		unwanted, known = w.prune, true
+	}
+	waiting := w.postponed[p.node] != nil // an event may be among what waits there
+	switch {
+	case known && unwanted != nil && unwanted(int(top.root), p.path()):
+	case known && !waiting && p.node.flags&polled == 0:
+		return true
+	case known || waiting:
+		k.quiet = false
+	case !k.newly && err == nil:
+		w.newly = append(w.newly, linkAt{p.node, p.name})
+		return true
+	}
+	return false
+}
+
+// takeNewly has what is newly wanted taken in, without a report, when the events are read of what is new. Nobody's barrier is
+// over before that.
+func (w *Watcher) takeNewly() {
+	found := w.newly
+	if len(found) == 0 {
+		return
+	}
+	w.newly = nil
+	for _, l := range found {
+		w.sought[l] = true
+	}
+	take := func() {
+		for _, l := range found {
+			if w.sought[l] && l.node.id != 0 {
+				w.dirty.look(l.node.id, l.name, mark{at: w.now, quiet: true, newly: true})
+			}
+			delete(w.sought, l)
+		}
+	}
+	if w.fence(take) {
+		last := len(w.waits) - 1
+		w.waits = slices.Insert(w.waits[:last], 0, w.waits[last])
+	} else {
+		take()
+	}
+}
+
 // lost: nothing is at the name.
 func (w *Watcher) lost(p spot, k mark) {
-	k = k.loud()
 	c := p.node.child(p.name)
 	if c != nil {
 		w.detach(c, k)
@@ -293,8 +387,8 @@ func (w *Watcher) nameless(p spot, k mark) {
 // lookDir: a directory is at the name, and its stat is in the eye.
 func (w *Watcher) lookDir(p spot, k mark) {
 	if i, known := p.node.files.find(p.name); known {
-		k = k.loud()
 		w.lostFile(p, i, k)
+		k = k.loud()
 	}
 	top, _ := p.node.top()
 	if w.prune != nil && w.prune(int(top.root), p.path()) {
@@ -376,9 +470,6 @@ func (w *Watcher) meet(p spot, k mark, fd int, how flags) {
 		w.attach(m, p, k, how)
 		return
 	}
-	if c != nil {
-		k = k.loud()
-	}
 	c = w.replace(p, c, k)
 	c.id, c.flags = id, fresh|how
 	w.grow(c, fd, k)
@@ -411,13 +502,10 @@ func (w *Watcher) stillHere(p spot, c *node, k mark, id int32) {
 	}
 	if k.bits&inotify.Attrib != 0 || w.eye.st.Mode != c.mode && c.mode != 0 {
 		w.touchDir(p, k)
+		w.reopen(c)
 	}
 	c.ino, c.mode = w.eye.st.Ino, w.eye.st.Mode
-	switch {
-	case c.flags&quiet != 0 && k.bits&(inotify.Create|inotify.MovedTo) != 0:
-		w.tell(c, k, false)
-		_ = c.walk(func(n *node) bool { n.flags &^= quiet; return true })
-	case k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet: // somebody may have looked while it was away
+	if k.bits&(inotify.MovedTo|inotify.MovedFrom) != 0 && !k.quiet { // somebody may have looked while it was away
 		w.tellGone(c, k, time.Time{})
 		w.tell(c, k, true)
 	}
@@ -453,7 +541,7 @@ func (w *Watcher) elsewhere(p spot, id int32, k mark) *node {
 		case m.ino != ino && m.ino != 0:
 			continue
 		}
-		fd, err := w.pin(w.eye, m)
+		fd, err := w.reach(m)
 		if err == nil {
 			_ = w.close(fd)
 			continue
@@ -512,7 +600,7 @@ func (w *Watcher) attach(m *node, p spot, k mark, how flags) {
 	_ = m.walk(func(n *node) bool {
 		w.relink(n)
 		if marks, waits := w.parked[n.id]; waits {
-			w.dirty.back(n.id, marks)
+			w.dirty.of(n.id).back(marks)
 			delete(w.parked, n.id)
 		}
 		if w.prune != nil || w.skip != nil { // other rules may hold at the new place
@@ -575,9 +663,6 @@ func (w *Watcher) disown(id int32) {
 
 // grow crawls a new directory and what is in it.
 func (w *Watcher) grow(c *node, fd int, k mark) {
-	if k.quiet {
-		c.flags |= quiet
-	}
 	crawl := newCrawl(&w.ground)
 	crawl.lazy = w.mute
 	crawl.stack = append(crawl.stack, visit{node: c, fd: fd})

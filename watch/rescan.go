@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -87,6 +88,9 @@ func (r *rescan) state(e *eye, s *survey, fd int) error {
 
 // errStale says that the directory at a node's place is not the node's.
 const errStale = unix.ESTALE
+
+// isAway tells whether a node is not where it was, and not only out of reach.
+func isAway(err error) bool { return errors.Is(err, errStale) || troubleOf(err) == absent }
 
 // pin opens a node's directory and makes sure that it is the one: a path alone proves nothing.
 func (g *ground) pin(e *eye, n *node) (int, error) {

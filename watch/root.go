@@ -21,6 +21,7 @@ type root struct {
 	top     *node  // nil: nothing is there
 	stale   bool   // look again what is there
 	shaken  bool   // the root or a folder above it was moved since the last look, if only away and back
+	shut    bool   // there may be permission to look that there was not before
 	blind   bool   // a directory on the way cannot be watched: look from time to time
 	err     error  // why nothing was found
 	anchors []anchor
@@ -79,6 +80,7 @@ func (w *Watcher) resolve(r *root) {
 	switch {
 	case err != nil && troubleOf(err) != absent:
 		// It cannot be looked at now, which does not mean that it is gone.
+		r.shut = true
 		w.later(w.now.Add(pairing*10), nil, nil)
 	case err != nil:
 		w.rootGone(r)
@@ -208,7 +210,7 @@ func (w *Watcher) moveAnchors(r *root, y *way) {
 			w.disown(a.id)
 		}
 	}
-	if r.blind && !w.silent {
+	if r.blind {
 		w.wakePoll()
 	}
 }
@@ -224,7 +226,7 @@ func (w *Watcher) rootGone(r *root) {
 
 // dropRoot takes down what was there.
 func (w *Watcher) dropRoot(r *root) {
-	w.tellGone(r.top, mark{}, w.now)
+	w.tellGone(r.top, mark{}, time.Time{})
 	r.top.flags &^= isTop
 	w.giveBack(r.top)
 	r.top = nil
@@ -239,13 +241,16 @@ func (w *Watcher) rootFound(r *root, g goal) {
 			w.tellGone(r.top, mark{at: w.now}, time.Time{})
 			w.tell(r.top, mark{at: w.now}, true)
 		}
-		r.shaken = false
+		if r.shut {
+			w.reopen(r.top)
+		}
+		r.shaken, r.shut = false, false
 		if g.file != "" {
 			w.suspect(r.top, r.top.name, mark{at: w.now})
 		}
 		return
 	}
-	r.shaken = false
+	r.shaken, r.shut = false, false
 	was := r.top != nil
 	if was {
 		w.dropRoot(r)

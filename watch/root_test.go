@@ -289,18 +289,3 @@ func TestMoveBetweenRoots(t *testing.T) {
 	}
 	p.want("echo >r2/s/f", "write file s/f")
 }
-
-func TestUnreadable(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	var warned []Warning
-	p := watchAfter(t, "mkdir -p r/p; touch r/p/f; chmod 311 r/p", func(o *Options) { o.Warn = func(v Warning) { warned = append(warned, v) } })
-	defer p.sh("chmod 755 r/p")
-	p.want("touch r/g", "create file g")
-	if len(warned) != 1 || warned[0].Kind != Denied || filepath.Base(warned[0].Path) != "p" {
-		t.Errorf("warnings: %v", warned)
-	}
-	p.want("chmod 755 r/p", "attrib dir p", "create file p/f")
-	p.want("touch r/p/h", "create file p/h")
-}

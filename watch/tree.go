@@ -35,7 +35,6 @@ const (
 	viaLink                      // reached through a symbolic link
 	cyclic                       // its own ancestor mounted or linked into it: not gone into
 	fresh                        // not listed yet
-	quiet                        // taken in without a report; told if an event shows that it is new
 )
 
 // entry is what is remembered of a name that is no directory.
@@ -55,7 +54,6 @@ const (
 	writing entryFlags = 1 << iota // reported as open
 	linked                         // has more names than this one
 	racy                           // changed so shortly before the look that a further change could not be told apart
-	hushed                         // as quiet
 	unseen                         // only inode and type are known, from the listing
 )
 

@@ -72,8 +72,11 @@ type Watcher struct {
 	marks      []Mark // reached, to be handed over
 	turns      []RootEvent
 	waits      []barrier
-	syncs      []chan struct{} // closed with the next hand-over
-	postponed  []postponed
+	syncs      []chan struct{}      // closed with the next hand-over
+	postponed  map[*node]*postponed // looks that went wrong; nil: at the roots
+	newly      []linkAt             // names that a refresh has come upon
+	sought     map[linkAt]bool      // those of them of which no event has told
+	vital      []postponed          // looks that barriers wait for
 	clock      clock
 	reading    reading
 	mute       bool
@@ -100,8 +103,8 @@ func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscall
 		closing: make(chan struct{}), ended: make(chan struct{}),
 		calls: make(chan func()), turn: make(chan struct{}), out: make(chan Batch),
 		asked: wishlist{wake: make(chan struct{}, 1)},
-		dirty: make(dirt), parked: make(dirt), anchors: make(map[int32][]anchor),
-		mute: true, now: time.Now(), free: make(chan struct{}),
+		dirty: make(dirt), parked: make(dirt), anchors: make(map[int32][]anchor), postponed: make(map[*node]*postponed),
+		sought: make(map[linkAt]bool), mute: true, now: time.Now(), free: make(chan struct{}),
 	}
 	close(w.free)
 	w.ground = ground{kernel: k, devices: &devices{}, prune: opts.Prune, skip: opts.Skip, follow: opts.Follow, stop: w.closing,
@@ -112,7 +115,12 @@ func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscall
 	w.eye = newEye(w.kernel)
 	w.clock.init()
 	up := make(chan error)
-	go w.run(up)
+	// The context may live much longer than the Watcher, and must not keep its tree.
+	unhook := context.AfterFunc(ctx, w.shut)
+	go func() {
+		defer unhook()
+		w.run(up)
+	}()
 	select {
 	case err = <-up:
 	case <-ctx.Done():
@@ -121,7 +129,6 @@ func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscall
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	context.AfterFunc(ctx, func() { _ = w.Close() })
 	return w, nil
 }
 
@@ -193,10 +200,12 @@ func (w *Watcher) Refresh() { w.asked.add(wish{refresh: true}) }
 
 // Close ends the watch and waits for its end. Further calls do nothing.
 func (w *Watcher) Close() error {
-	w.once.Do(func() { close(w.closing) })
+	w.shut()
 	<-w.ended
 	return nil
 }
+
+func (w *Watcher) shut() { w.once.Do(func() { close(w.closing) }) }
 
 // call runs f in the Watcher's goroutine, if that is still there.
 func (w *Watcher) call(f func()) {
@@ -284,14 +293,14 @@ func (w *Watcher) start() error {
 
 // hand answers the barriers that were reached, when all before them has been worked off.
 func (w *Watcher) hand() {
-	if len(w.dirty) > 0 {
+	if w.unsettled() {
 		return
 	}
-	for len(w.waits) > 0 && w.waits[0].read && len(w.dirty) == 0 {
+	for len(w.waits) > 0 && w.waits[0].read && !w.unsettled() {
 		if b := &w.waits[0]; b.until.IsZero() {
 			b.until = w.lastVital()
 		}
-		if !w.waits[0].until.Before(w.now) {
+		if w.waits[0].until.After(w.now) {
 			return
 		}
 		then := w.waits[0].then
@@ -299,7 +308,7 @@ func (w *Watcher) hand() {
 		then()
 		w.settle() // it may have left marks, and nothing else may come to wake us
 	}
-	if len(w.dirty) == 0 && !w.deliverable() {
+	if !w.unsettled() && !w.deliverable() {
 		w.synced()
 	}
 }
@@ -377,7 +386,7 @@ func (w *Watcher) grant(list []wish) {
 
 // refresh looks at everything with the new wishes.
 func (w *Watcher) refresh() {
-	w.everything(func(m *marks) { m.list, m.quiet = true, true })
+	w.everything(func(m *marks) { m.quiet = true })
 }
 
 // everything leaves marks on all directories, also on those in limbo.
