@@ -67,15 +67,16 @@ func (p *plan) covers() []string {
 
 // Status implements [control.Backend].
 func (b *backend) Status(ctx context.Context, rules []string) (*control.Status, error) {
+	figures := b.figures.ask() // meanwhile
 	reply, err := b.runner.Do(ctx, runner.Request{Verb: runner.DoStatus, Rules: rules})
 	if err != nil {
 		return nil, wireError(err)
 	}
-	return b.wireStatus(reply.Status), nil
+	return b.wireStatus(reply.Status, figures()), nil
 }
 
-func (b *backend) wireStatus(st runner.Status) *control.Status {
-	p, stats := b.plan(), b.figures.get()
+func (b *backend) wireStatus(st runner.Status, stats watch.Stats) *control.Status {
+	p := b.plan()
 	out := &control.Status{
 		Root: p.roots[0], PID: os.Getpid(), Backend: stats.Backend, Dirs: stats.Dirs, Ready: true, Config: p.configFile(),
 		Version: version(), Watches: stats.Watches, Polled: stats.Polled, Paused: st.Paused, Ending: st.Ending,
@@ -427,7 +428,10 @@ type statsCache struct {
 	busy  chan struct{} // whoever puts into it counts
 }
 
-const statsPatience = 2 * time.Millisecond
+// statsPatience is how long an answer waits for a new count: many times what an
+// idle watcher needs, little beside what an answer takes while a busy one has
+// both CPUs.
+const statsPatience = 500 * time.Microsecond
 
 func newStatsCache(count func() watch.Stats) *statsCache {
 	c := &statsCache{count: count, busy: make(chan struct{}, 1)}
@@ -437,23 +441,29 @@ func newStatsCache(count func() watch.Stats) *statsCache {
 }
 
 // get is the newest count that can be had at once.
-func (c *statsCache) get() watch.Stats {
-	fresh := make(chan struct{})
+func (c *statsCache) get() watch.Stats { return c.ask()() }
+
+// ask has the watcher count; what it returns waits for that, but not long.
+func (c *statsCache) ask() func() watch.Stats {
 	select {
 	case c.busy <- struct{}{}:
-		go func() {
-			defer func() { <-c.busy }()
-			s := c.count()
-			c.last.Store(&s)
-			close(fresh)
-		}()
-		wait := time.NewTimer(statsPatience)
+	default: // it is still counting for somebody else
+		return func() watch.Stats { return *c.last.Load() }
+	}
+	fresh := make(chan struct{})
+	go func() {
+		defer func() { <-c.busy }()
+		s := c.count()
+		c.last.Store(&s)
+		close(fresh)
+	}()
+	wait := time.NewTimer(statsPatience)
+	return func() watch.Stats {
 		defer wait.Stop()
 		select {
 		case <-fresh:
 		case <-wait.C:
 		}
-	default:
+		return *c.last.Load()
 	}
-	return *c.last.Load()
 }
