@@ -23,7 +23,7 @@ func (o *options) checkCommand() *cobra.Command {
 		Long: `Read the config and say what it means: each rule with what it matches right
 now, each root with the folders that would be watched and those that are spared
 because no rule can match in them. Exit status 2 where the config is not valid.`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd.Context()) },
 	}
 }

@@ -21,7 +21,7 @@ func (o *options) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init [--from air|modd|nodemon|reflex]",
 		Short: "write a commented flinch.toml that fits this project",
-		Args:  cobra.NoArgs,
+		Args:  atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			made, err := makeConfig(from)
 			if err != nil {
@@ -84,7 +84,7 @@ func (o *options) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print the JSON schema of flinch.toml, for editors",
-		Args:  cobra.NoArgs,
+		Args:  atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := o.out.Write(config.Schema())
 			return err
@@ -96,10 +96,39 @@ func (o *options) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "print the version",
-		Args:  cobra.NoArgs,
+		Args:  atMost(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(o.out, "flinch", version())
 			return err
+		},
+	}
+}
+
+// completionCommand prints what makes a shell complete flinch's command line.
+func completionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "print the script that makes a shell complete flinch",
+		Long: `Print the script that makes a shell complete flinch's commands and flags.
+
+  bash   flinch completion bash > ~/.local/share/bash-completion/completions/flinch
+  zsh    flinch completion zsh > "${fpath[1]}/_flinch"
+  fish   flinch completion fish > ~/.config/fish/completions/flinch.fish`,
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		Args:      cobra.MatchAll(needs("a shell: bash, zsh, fish or powershell"), atMost(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, out := cmd.Root(), cmd.OutOrStdout()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(out, true)
+			case "zsh":
+				return root.GenZshCompletion(out)
+			case "fish":
+				return root.GenFishCompletion(out, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(out)
+			}
+			return usageError(cmd, fmt.Errorf("completion: unknown shell %q, want bash, zsh, fish or powershell", args[0]))
 		},
 	}
 }

@@ -106,12 +106,10 @@ func (o *options) showStatus(ctx context.Context, c *control.Client, rules []str
 	return o.print(b.Bytes())
 }
 
-// print writes whole lines; whoever does not read them ends flinch.
+// print writes whole lines.
 func (o *options) print(text []byte) error {
-	if _, err := o.out.Write(text); err != nil {
-		return exit(exitPipeGone, nil)
-	}
-	return nil
+	_, err := o.out.Write(text)
+	return err
 }
 
 // statusPause is how long a status that changes all the time is not printed again.
@@ -119,6 +117,8 @@ const statusPause = 100 * time.Millisecond
 
 // watchStatus prints the status at once, and after each event, until flinch ends.
 func (o *options) watchStatus(ctx context.Context, c *control.Client, rules []string, asJSON bool) error {
+	ctx, leave := o.out.whileRead(ctx)
+	defer leave()
 	changed := make(chan struct{}, 1)
 	ended := make(chan error, 1)
 	go func() {
@@ -135,9 +135,8 @@ func (o *options) watchStatus(ctx context.Context, c *control.Client, rules []st
 		}
 		err := o.showStatus(ctx, c, rules, asJSON)
 		var told *control.Error
-		var known *exitError
 		switch {
-		case errors.As(err, &told) && told.Status < 500, errors.As(err, &known):
+		case errors.As(err, &told) && told.Status < 500, o.out.err != nil:
 			return err
 		case err != nil:
 			return <-ended // flinch has ended, and with it the stream
@@ -214,7 +213,7 @@ func (o *options) triggerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trigger RULE... [--path PATH]",
 		Short: "run rules as if files had changed",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  needs("a RULE"),
 		RunE: func(cmd *cobra.Command, rules []string) error {
 			abs, err := absolute(paths)
 			if err != nil {
@@ -246,7 +245,7 @@ func (o *options) restartCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restart RULE...",
 		Short: "stop what runs of rules and start it anew",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  needs("a RULE"),
 		RunE: func(cmd *cobra.Command, rules []string) error {
 			return o.command(cmd.Context(), control.Command{Verb: control.Restart, Rules: rules})
 		},
@@ -367,7 +366,7 @@ func (o *options) notifyCommand() *cobra.Command {
 		Long: `Tell the flinch that runs here that files have changed, as where a host writes
 into a container. With - paths are read from standard input, one a line, or the
 lines of flinch events --json; each is passed on at once.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("a PATH"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if slices.Contains(paths, "-") && len(paths) > 1 {
 				return exit(exitUsage, errors.New("- reads all paths from standard input: name no others"))

@@ -35,7 +35,7 @@ func (o *options) logsCommand() *cobra.Command {
 		Long: `Print the output of the last run of a rule (of every rule, if none is named), as
 the flinch that runs here remembers it. With --why print instead what led to runs:
 change, batch, rule, need; and which changes led to none, and why.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := l.read(args); err != nil {
 				return exit(exitUsage, err)
@@ -153,7 +153,7 @@ func (l *logs) printRun(ctx context.Context, r *control.Run, headed bool) error 
 	}
 	for _, line := range out.Lines {
 		if _, err := fmt.Fprintln(l.out, line.Text); err != nil {
-			return exit(exitPipeGone, nil)
+			return err
 		}
 	}
 	return nil
@@ -181,6 +181,8 @@ func describe(r *control.Run) string {
 // printFollow prints what is remembered of the last runs, then what comes; with
 // --json only what comes.
 func (l *logs) printFollow(ctx context.Context) error {
+	ctx, leave := l.out.whileRead(ctx)
+	defer leave()
 	printed := map[uint64]time.Time{} // of each run, the last line that is remembered
 	return l.client.Follow(ctx, control.Live, func(e control.Event) error {
 		switch {
@@ -222,10 +224,8 @@ func (l *logs) printLine(line string) error {
 	if line == "" {
 		return nil
 	}
-	if _, err := fmt.Fprintln(l.out, line); err != nil {
-		return exit(exitPipeGone, nil)
-	}
-	return nil
+	_, err := fmt.Fprintln(l.out, line)
+	return err
 }
 
 // followed is an event as a line for a person; empty where it says nothing new.

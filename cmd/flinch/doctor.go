@@ -47,7 +47,7 @@ func (o *options) doctorCommand() *cobra.Command {
 		Long: `Look at the limits of inotify and who uses them up, at filesystems that do not
 tell of changes, at what this process may do, and try it out: write a file, see
 it, run a command. Exit status 0 only if all is well.`,
-		Args: cobra.NoArgs,
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
 	}
 	cmd.Flags().BoolVar(&d.json, "json", false, "one JSON object a finding")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -59,6 +58,8 @@ func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	ctx, leave := e.out.whileRead(ctx)
+	defer leave()
 	ctx, cancel := e.filter.limit(ctx)
 	defer cancel()
 	if e.raw {
@@ -241,8 +242,5 @@ func (e *eventPrinter) change(c watch.Change) error {
 // write is one line, flushed at once.
 func (e *eventPrinter) write(line []byte) error {
 	_, err := e.out.Write(line)
-	if err != nil && !errors.Is(err, io.ErrClosedPipe) {
-		return exit(exitPipeGone, nil)
-	}
 	return err
 }

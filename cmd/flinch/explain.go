@@ -23,7 +23,7 @@ func (o *options) explainCommand() *cobra.Command {
 		Short: "say which rules react to a path, or what keeps them from it",
 		Long: `Say for each rule whether a change of the path would run it, and which line of
 which file decides. The path need not exist. Exit status 1 where no rule reacts.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("a PATH"),
 		RunE: func(_ *cobra.Command, args []string) error { return o.explain(args, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a path")
@@ -70,7 +70,7 @@ func (o *options) explain(paths []string, asJSON bool) error {
 	texts, silent := p.explainAll(paths, o.fates(paths), render)
 	for _, text := range texts {
 		if _, err := o.out.Write(text); err != nil {
-			return exit(exitPipeGone, nil)
+			return err
 		}
 	}
 	if silent {

@@ -68,7 +68,7 @@ func (o *options) colored(w io.Writer) (bool, error) {
 }
 
 func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(f.Fd())
 }
 
@@ -79,12 +79,23 @@ func reportErrors(w io.Writer, err error) {
 	var one *config.Error
 	switch {
 	case errors.As(err, &several):
-		fmt.Fprint(w, several.Text())
+		for _, e := range several {
+			fmt.Fprint(w, configText(e))
+		}
 	case errors.As(err, &one):
-		fmt.Fprint(w, one.Text())
+		fmt.Fprint(w, configText(one))
 	default:
 		printError(w, err)
 	}
+}
+
+// configText is an error of a config. Editors and terminals know FILE:LINE:COL at
+// the beginning of a line; a flag has none.
+func configText(e *config.Error) string {
+	if e.Pos.Line == 0 {
+		return "flinch: " + e.Text()
+	}
+	return e.Text()
 }
 
 // hintOf is what an error says that the user can do; empty where it says nothing.

@@ -11,6 +11,9 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/runner/output"
 	"github.com/flinch-run/flinch/runner/process"
 )
 
@@ -25,11 +28,62 @@ const (
 )
 
 // stdio are the files that flinch reads and writes.
-type stdio struct{ in, out, err *os.File }
+type stdio struct {
+	in  *os.File
+	out *stdout
+	err *os.File
+}
+
+// stdout is standard output with the first error of a write to it, so that
+// nobody takes a cut output for a whole one. Commands write to it, the printer
+// of runs to its file.
+type stdout struct {
+	*os.File
+	err error
+}
+
+// Write implements [io.Writer].
+func (s *stdout) Write(p []byte) (int, error) {
+	n, err := s.File.Write(p)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
+}
+
+// WriteString implements [io.StringWriter].
+func (s *stdout) WriteString(text string) (int, error) { return s.Write([]byte(text)) }
+
+// whileRead is a context that ends when the reader of the output has gone, for
+// commands that may have nothing to write for long. The function has to be called
+// at the end.
+func (s *stdout) whileRead(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := output.WatchReaders(cancel, s.File)
+	return ctx, func() {
+		stop()
+		if cause := context.Cause(ctx); s.err == nil && errors.Is(cause, unix.EPIPE) {
+			s.err = cause
+		}
+		cancel(nil)
+	}
+}
+
+// outcome is what a command has come to if what it printed could not be written.
+func (s *stdout) outcome(err error) error {
+	var ended *signalled
+	switch {
+	case s.err == nil, errors.As(err, &ended):
+		return err
+	case errors.Is(s.err, unix.EPIPE), errors.Is(s.err, unix.ECONNRESET):
+		return exit(exitPipeGone, nil)
+	}
+	return exit(exitFailed, s.err)
+}
 
 func main() {
 	process.Guard()
-	os.Exit(run(os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	os.Exit(run(os.Args[1:], stdio{in: os.Stdin, out: &stdout{File: os.Stdout}, err: os.Stderr}))
 }
 
 // run executes one command line and returns its exit status.
@@ -37,7 +91,7 @@ func run(args []string, io stdio) int {
 	cmd := newRoot(io)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(context.Background())
-	return status(err, io.err)
+	return status(io.out.outcome(err), io.err)
 }
 
 // exitError is an error that knows the exit status it leads to. With a nil

@@ -113,7 +113,7 @@ func (o *options) recordCommand() *cobra.Command {
 		Long: `Run the rules, or one command, as flinch does without record, and write what is
 seen and decided to FILE, with the config and the ignore files. It holds names of
 files, and none of their contents. flinch replay FILE decides it all again.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.record = args[0]
 			dash := cmd.ArgsLenAtDash()

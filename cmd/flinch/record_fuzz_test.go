@@ -30,7 +30,7 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer null.Close()
-		r := &replay{options: &options{stdio: stdio{null, null, null}}}
+		r := &replay{options: &options{stdio: stdio{null, &stdout{File: null}, null}}}
 		_ = r.run(file) // an error is an answer
 		for sub, want := range map[string]int{"tmp": 0, "out": 0, ".": 3} {
 			if entries, err := os.ReadDir(filepath.Join(dir, sub)); err != nil || len(entries) != want {

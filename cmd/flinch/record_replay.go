@@ -43,7 +43,7 @@ func (o *options) replayCommand() *cobra.Command {
 		Long: `Run settle and rules over a record of flinch record, and print what would have
 run: as it was recorded, or with another config. Without -c the exit status is 1
 where the decisions are not those of the record.`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MatchAll(needs("a FILE"), atMost(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return r.run(args[0]) },
 	}
 	cmd.Flags().BoolVar(&r.json, "json", false, "one JSON object a batch")

@@ -56,11 +56,12 @@ func newRoot(io stdio) *cobra.Command {
 	o.commonFlags(root.PersistentFlags())
 	o.runFlags(root.Flags())
 	root.AddCommand(o.checkCommand(), o.initCommand(), o.eventsCommand(), o.explainCommand(),
-		o.schemaCommand(), o.versionCommand())
+		o.schemaCommand(), o.versionCommand(), completionCommand())
 	root.AddCommand(o.controlCommands()...)
 	root.AddCommand(o.doctorCommand(), o.recordCommand(), o.replayCommand())
 	root.AddCommand(laterCommands()...)
 	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 
@@ -211,6 +212,26 @@ func wrongCall(cmd *cobra.Command, args []string) error {
 // usageError is a flag that is wrong.
 func usageError(cmd *cobra.Command, err error) error {
 	return exit(exitUsage, &hinted{err, "see " + cmd.CommandPath() + " --help"})
+}
+
+// needs wants at least one argument.
+func needs(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return nil
+		}
+		return usageError(cmd, fmt.Errorf("%s: name %s", cmd.Name(), what))
+	}
+}
+
+// atMost wants no more than so many arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		return usageError(cmd, fmt.Errorf("%s: one argument too many: %q", cmd.Name(), args[n]))
+	}
 }
 
 // laterCommands are commands of the contract that this version does not have:

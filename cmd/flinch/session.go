@@ -95,7 +95,7 @@ func (s *session) speak(cfg *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s.printer = output.New(output.Options{Stdout: s.out, Stderr: s.err, Color: colored, Gone: s.gone})
+	s.printer = output.New(output.Options{Stdout: s.out.File, Stderr: s.err, Color: colored, Gone: s.gone})
 	s.printer.SetNames(cfg.Names())
 	s.log, err = s.logger(s.printer.Log())
 	return err

@@ -13,6 +13,13 @@ type watch struct {
 	done chan struct{}
 }
 
+// WatchReaders calls gone, once and from a goroutine of its own, when nobody reads
+// one of the files any more; only pipes and sockets have readers. It does so until
+// stop is called, which returns when that goroutine has ended.
+func WatchReaders(gone func(error), files ...*os.File) (stop func()) {
+	return watchReaders(gone, files...).stop
+}
+
 // watchReaders starts to watch; what is neither pipe nor socket is left out.
 func watchReaders(gone func(error), files ...*os.File) *watch {
 	w := &watch{done: make(chan struct{})}
