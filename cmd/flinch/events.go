@@ -149,11 +149,14 @@ func (e *eventPrinter) ready(stats watch.Stats) error {
 	return e.write(append(line, '\n'))
 }
 
+// batch prints changes after the return of their root, and before its end.
 func (e *eventPrinter) batch(b watch.Batch) error {
+	there := map[int]bool{}
 	for _, r := range b.Roots {
-		if err := e.root(r); err != nil {
-			return err
-		}
+		there[r.Root] = !r.Gone
+	}
+	if err := e.rootEvents(b.Roots, func(root int) bool { return there[root] }); err != nil {
+		return err
 	}
 	for _, c := range b.Changes {
 		if !e.wanted(c) {
@@ -164,6 +167,19 @@ func (e *eventPrinter) batch(b watch.Batch) error {
 		}
 		if e.filter.enough() {
 			return errEnough
+		}
+	}
+	return e.rootEvents(b.Roots, func(root int) bool { return !there[root] })
+}
+
+// rootEvents prints what happened to the roots that are chosen.
+func (e *eventPrinter) rootEvents(events []watch.RootEvent, chosen func(root int) bool) error {
+	for _, r := range events {
+		if !chosen(r.Root) {
+			continue
+		}
+		if err := e.root(r); err != nil {
+			return err
 		}
 	}
 	return nil
