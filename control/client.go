@@ -82,6 +82,9 @@ func (c *Client) Status(ctx context.Context, rules ...string) (*Status, error) {
 
 // Do asks for a command.
 func (c *Client) Do(ctx context.Context, cmd Command) error {
+	if cmd.PathsB64 = notText(cmd.Paths); cmd.PathsB64 != nil {
+		cmd.Paths = nil
+	}
 	return c.post(ctx, string(cmd.Verb), cmd, nil)
 }
 
@@ -111,7 +114,11 @@ func (c *Client) Notify(ctx context.Context, changes []Change) (int, error) {
 // Explain asks about paths, absolute ones; brief leaves out what rules make of them.
 func (c *Client) Explain(ctx context.Context, paths []string, brief bool) ([]Explanation, error) {
 	var reply explainReply
-	err := c.post(ctx, "explain", explainRequest{paths, brief}, &reply)
+	req := explainRequest{Paths: paths, Brief: brief, PathsB64: notText(paths)}
+	if req.PathsB64 != nil {
+		req.Paths = nil
+	}
+	err := c.post(ctx, "explain", req, &reply)
 	return reply.Paths, err
 }
 

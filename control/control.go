@@ -68,11 +68,14 @@ type Command struct {
 	Verb  Verb     `json:"-"` // the last part of the path
 	Rules []string `json:"rules"`
 	Paths []string `json:"paths,omitempty"` // of trigger: changed paths, absolute or relative to the root
+
+	PathsB64 [][]byte `json:"paths_b64,omitempty"` // on the wire: Paths, where not all are UTF-8
 }
 
 // Status is what is known of flinch and of its rules.
 type Status struct {
 	Root    string       `json:"root"`
+	RootB64 []byte       `json:"root_b64,omitempty"` // where Root is not UTF-8
 	PID     int          `json:"pid"`
 	Backend string       `json:"backend"`
 	Dirs    int          `json:"dirs"`

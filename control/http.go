@@ -118,11 +118,14 @@ func (h *handler) command(r *http.Request, verb Verb) (any, error) {
 	switch {
 	case verbs[verb] && len(c.Rules) == 0:
 		return nil, bad("%s: no rules named", verb)
-	case verb != Trigger && len(c.Paths) > 0:
+	case len(c.Paths) > 0 && len(c.PathsB64) > 0:
+		return nil, bad("paths and paths_b64: choose one")
+	case verb != Trigger && len(c.Paths)+len(c.PathsB64) > 0:
 		return nil, bad("%s: paths are for trigger", verb)
-	case len(c.Paths) > pathsMax:
+	case len(c.Paths)+len(c.PathsB64) > pathsMax:
 		return nil, bad("more than %d paths", pathsMax)
 	}
+	c.Paths = append(c.Paths, fromBytes(c.PathsB64)...)
 	if err := h.b.Do(r.Context(), c); err != nil {
 		return nil, err
 	}
@@ -176,8 +179,9 @@ func (h *handler) notify(r *http.Request) (any, error) {
 }
 
 type explainRequest struct {
-	Paths []string `json:"paths"`
-	Brief bool     `json:"brief,omitempty"` // only what happened, not what rules make of it
+	Paths    []string `json:"paths,omitempty"`
+	PathsB64 [][]byte `json:"paths_b64,omitempty"` // in the place of Paths, where not all are UTF-8
+	Brief    bool     `json:"brief,omitempty"`     // only what happened, not what rules make of it
 }
 
 type explainReply struct {
@@ -189,10 +193,13 @@ func (h *handler) explain(r *http.Request) (any, error) {
 	if err := body(r, &req); err != nil {
 		return nil, err
 	}
-	if len(req.Paths) > pathsMax {
+	switch {
+	case len(req.Paths) > 0 && len(req.PathsB64) > 0:
+		return nil, bad("paths and paths_b64: choose one")
+	case len(req.Paths)+len(req.PathsB64) > pathsMax:
 		return nil, bad("more than %d paths", pathsMax)
 	}
-	list, err := h.b.Explain(r.Context(), req.Paths, req.Brief)
+	list, err := h.b.Explain(r.Context(), append(req.Paths, fromBytes(req.PathsB64)...), req.Brief)
 	return explainReply{list}, err
 }
 

@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +30,43 @@ type Place struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Socket  string    `json:"socket"`
+}
+
+// placeFile is a Place in its file: paths that are not UTF-8 have their bytes
+// beside them, which JSON strings cannot hold.
+type placeFile struct {
+	Place
+	RootB64   []byte   `json:"root_b64,omitempty"`
+	CoversB64 [][]byte `json:"covers_b64,omitempty"`
+}
+
+// encode is the content of the place's file.
+func (p Place) encode() ([]byte, error) {
+	file := placeFile{Place: p, CoversB64: notText(p.Covers)}
+	if root := notText([]string{p.Root}); root != nil {
+		file.RootB64 = root[0]
+	}
+	data, err := json.Marshal(file)
+	return append(data, '\n'), err
+}
+
+// notText is the bytes of all paths if one of them is not UTF-8, and else nil.
+func notText(paths []string) (list [][]byte) {
+	if !slices.ContainsFunc(paths, func(p string) bool { return !utf8.ValidString(p) }) {
+		return nil
+	}
+	for _, p := range paths {
+		list = append(list, []byte(p))
+	}
+	return list
+}
+
+// fromBytes undoes notText.
+func fromBytes(list [][]byte) (paths []string) {
+	for _, b := range list {
+		paths = append(paths, string(b))
+	}
+	return paths
 }
 
 // TakenError says that a living flinch has the root.
@@ -132,18 +171,22 @@ func claim(dir string, p Place) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(p)
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt(append(data, '\n'), 0)
-	}
-	if err != nil {
+	if err := writePlace(f, p); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+func writePlace(f *os.File, p Place) error {
+	data, err := p.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(data)))
 }
 
 // lockFile opens and locks path. Whoever ends removes its file while it holds the
@@ -176,13 +219,20 @@ func there(f *os.File, path string) bool {
 }
 
 func readPlace(path string) (Place, error) {
-	var p Place
+	var file placeFile
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return p, err
+		return Place{}, err
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, fmt.Errorf("%s: %w", path, err)
+	if err := json.Unmarshal(data, &file); err != nil {
+		return Place{}, fmt.Errorf("%s: %w", path, err)
+	}
+	p := file.Place
+	if file.RootB64 != nil {
+		p.Root = string(file.RootB64)
+	}
+	if file.CoversB64 != nil {
+		p.Covers = fromBytes(file.CoversB64)
 	}
 	if p.Root == "" || filepath.Base(path) != nameOf(p.Root)+".json" {
 		return p, fmt.Errorf("%s: not about the root that it is named after", path)

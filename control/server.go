@@ -29,6 +29,13 @@ type Server struct {
 	place    Place
 	lock     *os.File
 	listener *peers
+	moves    chan move
+}
+
+// move asks Serve to speak for other roots.
+type move struct {
+	opt  ServerOptions
+	done chan error
 }
 
 // Listen takes the socket of a root. It returns a *[TakenError] where a living
@@ -41,10 +48,7 @@ func Listen(opt ServerOptions) (*Server, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opt: opt, place: Place{Root: physical(opt.Root), PID: os.Getpid(), Started: time.Now()}}
-	for _, c := range opt.Covers {
-		s.place.Covers = append(s.place.Covers, physical(c))
-	}
+	s := &Server{opt: opt, place: placeOf(opt), moves: make(chan move)}
 	s.place.Socket = filepath.Join(dir, nameOf(s.place.Root)+".sock")
 	if s.lock, err = claim(dir, s.place); err != nil {
 		return nil, err
@@ -54,6 +58,14 @@ func Listen(opt ServerOptions) (*Server, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return s, nil
+}
+
+func placeOf(opt ServerOptions) Place {
+	p := Place{Root: physical(opt.Root), PID: os.Getpid(), Started: time.Now()}
+	for _, c := range opt.Covers {
+		p.Covers = append(p.Covers, physical(c))
+	}
+	return p
 }
 
 // bind makes the socket; one that is there is a dead flinch's, since the lock is ours.
@@ -108,18 +120,52 @@ func (s *Server) Serve(ctx context.Context, b Backend) {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(s.opt.Logger.Handler(), slog.LevelDebug),
 	}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = h.Serve(s.listener)
-	}()
-	<-ctx.Done()
+	var served sync.WaitGroup
+	serve := func(l net.Listener) { served.Go(func() { _ = h.Serve(l) }) }
+	serve(s.listener)
+	for ctx.Err() == nil {
+		select {
+		case m := <-s.moves:
+			m.done <- s.move(m.opt, serve)
+		case <-ctx.Done():
+		}
+	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	if h.Shutdown(grace) != nil {
 		_ = h.Close()
 	}
-	<-served
+	served.Wait()
+}
+
+// Move has a Server that serves speak for other roots from now on; who is
+// connected stays so. With an error, such as a *[TakenError], nothing has changed.
+func (s *Server) Move(ctx context.Context, opt ServerOptions) error {
+	m := move{opt, make(chan error, 1)}
+	select {
+	case s.moves <- m:
+		return <-m.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Server) move(opt ServerOptions, serve func(net.Listener)) error {
+	if opt.Logger == nil {
+		opt.Logger = s.opt.Logger
+	}
+	if p := placeOf(opt); p.Root == s.place.Root {
+		s.place.Covers = p.Covers
+		return writePlace(s.lock, s.place)
+	}
+	fresh, err := Listen(opt)
+	if err != nil {
+		return err
+	}
+	old := Server{place: s.place, lock: s.lock, listener: s.listener}
+	s.opt, s.place, s.lock, s.listener = fresh.opt, fresh.place, fresh.lock, fresh.listener
+	serve(s.listener)
+	return old.Close()
 }
 
 // Close gives the socket back.

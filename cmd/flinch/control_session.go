@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/flinch-run/flinch/control"
 	"github.com/flinch-run/flinch/runner"
@@ -28,17 +29,37 @@ type backend struct {
 
 // openSocket takes the root's socket. Without one flinch runs all the same.
 func (s *session) openSocket(p *plan) {
-	server, err := control.Listen(control.ServerOptions{Root: p.roots[0], Covers: p.covers(), Logger: s.log})
-	var taken *control.TakenError
-	switch {
-	case errors.As(err, &taken):
-		s.log.Warn("another flinch runs on this root: no control socket for this one", "pid", taken.PID, "root", taken.Root)
-	case err != nil:
-		s.log.Warn("no control socket", "error", err)
-		sayHint(s.log, err)
-	default:
+	server, err := control.Listen(s.socketOptions(p))
+	if err == nil {
 		s.server = server
+		return
 	}
+	s.noSocket(err)
+}
+
+func (s *session) socketOptions(p *plan) control.ServerOptions {
+	return control.ServerOptions{Root: p.roots[0], Covers: p.covers(), Logger: s.log}
+}
+
+// moveSocket has the socket found from other roots.
+func (s *session) moveSocket(ctx context.Context, p *plan) {
+	if s.server == nil {
+		return
+	}
+	if err := s.server.Move(ctx, s.socketOptions(p)); err != nil && ctx.Err() == nil {
+		s.noSocket(err)
+	}
+}
+
+// noSocket says why there is none for a root.
+func (s *session) noSocket(err error) {
+	var taken *control.TakenError
+	if errors.As(err, &taken) {
+		s.log.Warn("another flinch runs on this root: no control socket for this one", "pid", taken.PID, "root", taken.Root)
+		return
+	}
+	s.log.Warn("no control socket", "error", err)
+	sayHint(s.log, err)
 }
 
 func (s *session) closeSocket() {
@@ -81,6 +102,9 @@ func (b *backend) wireStatus(st runner.Status, stats watch.Stats) *control.Statu
 		Root: p.roots[0], PID: os.Getpid(), Backend: stats.Backend, Dirs: stats.Dirs, Ready: true, Config: p.configFile(),
 		Version: version(), Watches: stats.Watches, Polled: stats.Polled, Paused: st.Paused, Ending: st.Ending,
 		Batches: st.Waves, Rules: []control.RuleStatus{},
+	}
+	if !utf8.ValidString(out.Root) {
+		out.RootB64 = []byte(out.Root)
 	}
 	if len(p.roots) > 1 {
 		out.Roots = p.roots

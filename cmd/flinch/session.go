@@ -261,6 +261,7 @@ func (s *session) replace(ctx context.Context, src *source, old, next *plan) *de
 		s.sources <- fresh
 		src.retire = ^uint64(0)
 		src.watcher.Mark(src.retire)
+		s.moveSocket(ctx, next)
 	}
 	src.plans.Store(next)
 	if !diff.Watch {
