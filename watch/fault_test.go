@@ -107,6 +107,38 @@ func TestTooFewWatches(t *testing.T) {
 	}()...)
 }
 
+// TestRootWithoutWatch: a root that was made again while no watch is to be had, with the inode number of the one before.
+func TestRootWithoutWatch(t *testing.T) {
+	var refuse atomic.Bool
+	q := &quota{limit: 1000}
+	sys := q.syscalls()
+	add := sys.Add
+	sys.Add = func(fd int, path string, mask uint32) (int, error) {
+		if refuse.Load() && mask&unix.IN_MODIFY != 0 {
+			return -1, unix.ENOSPC
+		}
+		return add(fd, path, mask)
+	}
+	k := system()
+	k.statx = func(dir int, name *byte, flags int, st *unix.Statx_t) error {
+		err := statx(dir, name, flags, st)
+		if typeOf(st.Mode) == Dir {
+			st.Ino = 42
+		}
+		return err
+	}
+	p := watchWith(t, "touch r/0", k, sys, Options{Poll: 20 * time.Millisecond, Warn: func(Warning) {}})
+	refuse.Store(true)
+	for i := range 5 {
+		p.w.call(func() { p.sh(fmt.Sprintf("rm -r r; mkdir r; touch r/%d", i+1)) }) // nobody looks between
+		p.until(fmt.Sprintf("remove file %d", i), fmt.Sprintf("create file %d", i+1))
+	}
+	refuse.Store(false)
+	p.sh("touch r/last")
+	p.until("create file last")
+	p.want("touch r/more", "create file more")
+}
+
 func TestNoInotify(t *testing.T) {
 	var warned []Warning
 	sys := inotify.Syscalls{Init: func(int) (int, error) { return -1, unix.EMFILE }}
@@ -234,8 +266,7 @@ func faults(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := follow(t, w, s, dir)
-	f.wishes = wishes
+	f := follow(t, w, s, dir, wishes)
 	for n := range 5 {
 		bad.on.Store(true)
 		for range 400 {

@@ -227,8 +227,7 @@ func (s randomRun) run(t *testing.T, ops int64) int64 {
 	}
 	k, sys := s.kernel()
 	w := lowered(t, s.queue, func() (*Watcher, error) { return newWatcher(context.Background(), s.options(dir, wishes), k, sys) })
-	v := follow(t, w, s, dir)
-	v.wishes = wishes
+	v := follow(t, w, s, dir, wishes)
 	first.Wait()
 	v.check("start")
 	for n := 0; count.Load() < ops && !t.Failed(); n++ {
@@ -428,10 +427,10 @@ type seen struct {
 	stat string
 }
 
-func follow(t *testing.T, w *Watcher, s randomRun, dir string) *follower {
+func follow(t *testing.T, w *Watcher, s randomRun, dir string, wishes *wishes) *follower {
 	ctx, cancel := context.WithCancel(t.Context())
 	v := &follower{t: t, w: w, s: s, dir: dir, root: filepath.Join(dir, s.way()), cancel: cancel, done: make(chan struct{}),
-		wishes: new(wishes), r: rand.New(rand.NewPCG(s.seed, 5)), model: make(map[string]seen), marks: make(map[uint64]chan struct{})}
+		wishes: wishes, r: rand.New(rand.NewPCG(s.seed, 5)), model: make(map[string]seen), marks: make(map[uint64]chan struct{})}
 	w.call(func() { // the state to begin with is what the tree holds
 		if top := w.roots[0].top; top != nil {
 			w.tellTree(top, func(path string, typ Type, _ ident) { v.model[path] = seen{typ: typ} })

@@ -258,6 +258,9 @@ func (w *Watcher) selfEvent(id int32, bits inotify.Mask) {
 	}
 	for _, n := range w.index.owners(id) {
 		w.again(n)
+		if n.flags&isTop != 0 && bits&moves != 0 {
+			w.roots[n.root].shaken = true
+		}
 		if gone {
 			w.index.drop(n)
 			n.id = 0

@@ -179,6 +179,10 @@ func (w *Watcher) work(j job) {
 	}
 	n.files.apply(&ed)
 	_ = w.close(fd)
+	if n.flags&isTop != 0 {
+		r := w.roots[n.root]
+		r.stale = r.stale || r.narrow != r.mayNarrow()
+	}
 }
 
 // reach pins a directory, and gives the watch back that the proof has left on another one in its place.

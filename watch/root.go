@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type root struct {
 	shaken  bool   // the root or a folder above it was moved since the last look, if only away and back
 	shut    bool   // there may be permission to look that there was not before
 	blind   bool   // a directory on the way cannot be watched: look from time to time
+	narrow  bool   // of the directories on the way only their own moves are told
 	err     error  // why nothing was found
 	anchors []anchor
 }
@@ -32,11 +34,16 @@ type anchor struct {
 	id   int32
 	root int
 	name string
+	only bool // its own moves count, and no name in it
 }
 
 // anchorMask is what may change where a path leads. It is added to what a directory is watched for.
-const anchorMask = inotify.Create | inotify.Delete | inotify.MovedFrom | inotify.MovedTo |
-	inotify.DeleteSelf | inotify.MoveSelf | inotify.OnlyDir
+const anchorMask = inotify.Create | inotify.Delete | inotify.MovedFrom | inotify.MovedTo | narrowMask
+
+// narrowMask is what may change where a path leads that is a chain of directories with something in the last: none of them can be
+// removed or replaced before that is gone, they can only be moved, and who is moved tells it. So a root in a busy folder
+// does not wake the program for the files of others.
+const narrowMask = inotify.DeleteSelf | inotify.MoveSelf | inotify.OnlyDir
 
 // maxSymlinks is how many links a path may go through, as in the kernel.
 const maxSymlinks = 40
@@ -51,6 +58,9 @@ type way struct {
 	rest    []string // names to go
 	links   int
 	anchors []anchor
+	at      []int  // the directory of each anchor
+	firm    []bool // and whether what it leads to is one that stays
+	held    []int  // the descriptors, which stay open until the walk has been acted on
 	blind   bool
 }
 
@@ -73,7 +83,8 @@ func (w *Watcher) resolveStale() {
 
 // resolve walks to a root and compares what is there with what was.
 func (w *Watcher) resolve(r *root) {
-	y := &way{w: w, root: r, fd: -1, base: "/"}
+	y := &way{w: w, root: r, fd: unix.AT_FDCWD}
+	defer y.letGo()
 	g, err := y.walk()
 	w.moveAnchors(r, y)
 	r.err = err
@@ -87,13 +98,44 @@ func (w *Watcher) resolve(r *root) {
 	default:
 		w.rootFound(r, g)
 	}
+	if r.narrow = r.mayNarrow(); r.narrow {
+		w.narrowWay(r, y)
+	}
+}
+
+// mayNarrow tells whether the root cannot go but by a move or after an event of what is in it.
+func (r *root) mayNarrow() bool {
+	n := r.top
+	return r.err == nil && !r.blind && n != nil && n.id > 0 && n.flags&(only|polled|unreadable|fresh) == 0 && len(n.dirs)+len(n.files.list) > 0
+}
+
+// narrowWay ends the watch for names, but where a symbolic link is one of them, or where a directory may go that is not
+// empty. Names were watched until now, and what is in the root is watched, so that nothing of it goes unseen.
+func (w *Watcher) narrowWay(r *root, y *way) {
+	for i := range r.anchors {
+		a := &r.anchors[i]
+		if !y.firm[i] {
+			continue
+		}
+		all := w.anchors[a.id]
+		if j := slices.Index(all, *a); j >= 0 {
+			all[j].only = true
+		}
+		a.only = true
+		if w.index.get(a.id) != nil || slices.ContainsFunc(all, func(b anchor) bool { return !b.only }) {
+			continue
+		}
+		id, err := w.conn.Replace("/proc/self/fd/"+strconv.Itoa(y.at[i]), narrowMask)
+		if err == nil && int32(id) != a.id { // the watch had ended
+			r.stale = true
+		}
+	}
 }
 
 // walk follows the path; on success the caller owns the goal's descriptor.
 func (y *way) walk() (goal, error) {
 	y.rest = strings.Split(strings.Trim(y.root.path, "/"), "/")
-	var err error
-	if y.fd, err = y.w.eye.openPathOnly(unix.AT_FDCWD, "/"); err != nil {
+	if err := y.enter("/", "/"); err != nil {
 		return goal{}, err
 	}
 	for len(y.rest) > 0 {
@@ -101,7 +143,6 @@ func (y *way) walk() (goal, error) {
 		y.rest = y.rest[1:]
 		file, err := y.step(name)
 		if err != nil {
-			_ = unix.Close(y.fd)
 			return goal{}, err
 		}
 		if file {
@@ -114,7 +155,6 @@ func (y *way) walk() (goal, error) {
 // goal opens the end of the way for reading.
 func (y *way) goal(file string) (goal, error) {
 	fd, err := y.w.eye.openDir(y.fd, ".", true)
-	_ = unix.Close(y.fd)
 	return goal{fd: fd, base: y.base, file: file}, err
 }
 
@@ -125,7 +165,7 @@ func (y *way) step(name string) (file bool, err error) {
 	}
 	y.anchor(name)
 	if name == ".." {
-		return false, y.enter("..", filepath.Dir(y.base))
+		return false, y.enterFirm("..", filepath.Dir(y.base))
 	}
 	if err := y.w.eye.stat(y.fd, name); err != nil {
 		return false, err
@@ -134,7 +174,7 @@ func (y *way) step(name string) (file bool, err error) {
 	case Symlink:
 		return false, y.follow(name)
 	case Dir:
-		return false, y.enter(name, strings.TrimSuffix(y.base, "/")+"/"+name)
+		return false, y.enterFirm(name, strings.TrimSuffix(y.base, "/")+"/"+name)
 	}
 	if len(y.rest) > 0 {
 		return false, unix.ENOTDIR
@@ -147,9 +187,44 @@ func (y *way) enter(name, base string) error {
 	if err != nil {
 		return err
 	}
-	_ = unix.Close(y.fd)
+	y.held = append(y.held, next)
 	y.fd, y.base = next, base
 	return nil
+}
+
+// enterFirm enters the directory that the last anchor leads to.
+func (y *way) enterFirm(name, base string) error {
+	if err := y.enter(name, base); err != nil {
+		return err
+	}
+	if last := len(y.firm) - 1; last >= 0 {
+		y.firm[last] = y.w.isFirm(y.fd)
+	}
+	return nil
+}
+
+func (y *way) letGo() {
+	for _, fd := range y.held {
+		_ = unix.Close(fd)
+	}
+}
+
+// isFirm tells whether a directory stays in its place while there is something in it, unless it is moved. A subvolume
+// may be deleted as it is, and so may a control group; what a server does nobody tells.
+func (w *Watcher) isFirm(fd int) bool {
+	magic, err := w.eye.fsType(fd)
+	if err != nil || w.eye.self(fd) != nil {
+		return false
+	}
+	const subvolume = 256 // its inode number
+	switch magic {
+	case unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return false
+	case unix.BTRFS_SUPER_MAGIC:
+		return w.eye.st.Ino != subvolume
+	default:
+		return local[magic]
+	}
 }
 
 func (y *way) follow(name string) error {
@@ -178,7 +253,8 @@ func (y *way) anchor(name string) {
 		y.blind = true
 		return
 	}
-	y.anchors = append(y.anchors, anchor{int32(id), y.root.index, name})
+	y.anchors = append(y.anchors, anchor{id: int32(id), root: y.root.index, name: name})
+	y.at, y.firm = append(y.at, y.fd), append(y.firm, false)
 }
 
 // openPathOnly opens a directory without the right to read it.
@@ -289,7 +365,7 @@ func (w *Watcher) isRoot(r *root, g goal) bool {
 	id, err := w.watchNew(r.top, g.fd)
 	if w.eye.self(g.fd) != nil || err != nil {
 		w.later(w.now.Add(pairing*10), nil, nil)
-		return w.eye.st.Ino == r.top.ino
+		return r.top.id != 0 && w.eye.st.Ino == r.top.ino // an inode that is watched is not used again
 	}
 	if !w.isSame(r.top, id) {
 		return false
