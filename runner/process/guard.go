@@ -206,8 +206,8 @@ type leader struct {
 // of the guardian: it does not react to the signals that he sends to all.
 func (g *guard) wait() bool {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE)
-	dropPages()
 	debug.FreeOSMemory() // what the program's own start-up used
+	dropPages()          // after the collection, which reads most of the program's tables
 	os.WriteFile("/proc/self/comm", []byte("guard"), 0)
 	in := bufio.NewReaderSize(os.Stdin, 512)
 	for {
