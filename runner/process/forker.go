@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	stuckAfter = 2 * time.Second       // after SIGKILL
-	lookAgain  = time.Millisecond      // for evidence that was unreadable
-	maxTries   = 20                    // and then no more
-	sweepAgain = 10 * time.Millisecond // for members that are not our children (yet)
+	stuckAfter = 2 * time.Second        // after SIGKILL
+	lookAgain  = time.Millisecond       // for evidence that was unreadable
+	execLimit  = 100 * time.Millisecond // for which it may be, on a machine with much to do
+	sweepAgain = 10 * time.Millisecond  // for members that are not our children (yet)
 
 	eventsAhead = 16 // that wait for their reader without holding up the forker
 )
@@ -249,7 +249,7 @@ func (h *Host) adopt() {
 			if !ok {
 				continue
 			}
-			c = &child{Proc: p}
+			c = &child{Proc: p, since: time.Now()}
 			h.adopted[pid] = c
 		}
 		h.identify(c)

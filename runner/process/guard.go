@@ -268,10 +268,11 @@ func (g *guard) note(words []string) {
 
 // clean kills all that the dead host had started, until nothing of it is left.
 func (g *guard) clean() {
-	for end := time.Now().Add(guardSweeps); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	none := 0 // sweeps in a row that found nobody: in the middle of an exec, a process cannot be known
+	for end := time.Now().Add(guardSweeps); none < 3 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		g.eachDir(func(dir string) { killCgroup(dir) })
-		if g.sweep() == 0 {
-			break
+		if none++; g.sweep() > 0 {
+			none = 0
 		}
 	}
 	for range 50 {

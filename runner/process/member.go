@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +45,9 @@ func (h *Host) identify(c *child) {
 		return
 	}
 	value, ok := marks(c.PID)
+	if p, found := readProc(c.PID); !ok && found {
+		c.Proc, ok = p, p.bare
+	}
 	if n, found := numberIn(value, h.id); found && h.trees[n] != nil {
 		c.tree = h.trees[n]
 		return
@@ -51,8 +55,7 @@ func (h *Host) identify(c *child) {
 	if c.tree = h.byPlace(c.Proc); c.tree != nil {
 		return
 	}
-	if !ok && c.tries < maxTries {
-		c.tries++
+	if !ok && time.Since(c.since) < execLimit {
 		c.sure = false
 		return
 	}

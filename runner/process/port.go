@@ -56,17 +56,16 @@ type socket struct {
 
 // heldBy lists which of the sockets a process has open.
 func heldBy(pid int, sockets map[string]netip.AddrPort) (links []string) {
-	dir := procPath(pid, "fd")
-	names, err := dirNames(dir)
-	if err != nil {
-		return nil
-	}
-	for _, name := range names {
-		link, err := os.Readlink(dir + "/" + name)
-		if _, ok := sockets[link]; ok && err == nil {
-			links = append(links, link)
+	anyThread(pid, func(dir string) bool {
+		names, _ := dirNames(dir + "/fd")
+		for _, name := range names {
+			link, err := os.Readlink(dir + "/fd/" + name)
+			if _, ok := sockets[link]; ok && err == nil {
+				links = append(links, link)
+			}
 		}
-	}
+		return len(names) > 0
+	})
 	return links
 }
 

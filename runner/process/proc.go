@@ -19,6 +19,7 @@ type Proc struct {
 	Wait                        string // the kernel function that it waits in; only in events, and empty where unknown
 
 	threads int
+	bare    bool // it has an environment, and that is empty
 }
 
 // String is "node (pid 123)".
@@ -75,6 +76,7 @@ func parseStat(data []byte) (p Proc, ok bool) {
 	p.Session, _ = atoi(fields[3])
 	p.threads, _ = atoi(fields[17])
 	p.Start, _ = strconv.ParseUint(fields[19], 10, 64)
+	p.bare = len(fields) > 48 && fields[47] == fields[48] && fields[47] != "0" // where it begins and ends
 	return p, true
 }
 
@@ -143,8 +145,8 @@ func childrenByScan(pid int) []int {
 // marks finds the values of the marker in the environment that a process was started with. False: it could not be
 // read or was empty, as it is for an instant during an exec.
 func marks(pid int) (value string, ok bool) {
-	data, err := slurp(procPath(pid, "environ"))
-	if err != nil || len(data) == 0 {
+	data := environ(pid)
+	if len(data) == 0 {
 		return "", false
 	}
 	for entry := range bytes.SplitSeq(data, []byte{0}) {
@@ -153,6 +155,29 @@ func marks(pid int) (value string, ok bool) {
 		}
 	}
 	return "", true
+}
+
+// environ is the environment that a process was started with; empty where it is not readable.
+func environ(pid int) (data []byte) {
+	anyThread(pid, func(dir string) bool {
+		data, _ = slurp(dir + "/environ")
+		return len(data) > 0
+	})
+	return data
+}
+
+// anyThread reads what all threads of a process share: from the first, or where that has ended, and so has nothing any more,
+// from another one.
+func anyThread(pid int, read func(dir string) bool) {
+	if read("/proc/" + strconv.Itoa(pid)) {
+		return
+	}
+	threads, _ := dirNames(procPath(pid, "task"))
+	for _, tid := range threads {
+		if read(procPath(pid, "task/"+tid)) {
+			return
+		}
+	}
 }
 
 // slurp reads a file of /proc or of a cgroup whole, without troubling the network poller.

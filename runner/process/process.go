@@ -90,7 +90,7 @@ type child struct {
 	Proc
 	tree  *Tree // nil: nobody knows whose
 	sure  bool  // false: its evidence was unreadable (it was in the middle of an exec); look again
-	tries int
+	since time.Time
 }
 
 // NewHost makes the program the subreaper of its descendants and starts the forker. Descriptors above 2 that the program was

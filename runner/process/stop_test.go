@@ -366,3 +366,22 @@ func TestHeadless(t *testing.T) {
 		}
 	}
 }
+
+// Its environment is not readable where the first thread had it, and another run is there that it could be of.
+func TestHeadlessOrphan(t *testing.T) {
+	prog := compile(t, "headless")
+	h := newTestHost(t, Options{NoCgroup: true})
+	start(t, h, Spec{Argv: []string{"sleep", "1000"}})
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, out := output(t, h, Spec{Argv: sh(`setsid "$1" & read x`, prog), Stdin: r})
+	r.Close()
+	out.want(t, "up")
+	w.Close()
+	if e := next(t, h, tree, Swept, Over); len(e.Procs) != 1 || e.Procs[0].Name != "headless" {
+		t.Errorf("swept: got %v, want headless", e.Procs)
+	}
+	next(t, h, tree, Over)
+}
