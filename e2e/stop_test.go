@@ -296,12 +296,12 @@ func TestNoZombies(t *testing.T) {
 	}
 }
 
-// A child starts with the signals as flinch found them (nohup), and with no descriptor of flinch's.
+// A child starts with the signals as flinch found them (under nohup, or in the background of a script), and with no descriptor of flinch's.
 func TestChildrenInheritNothing(t *testing.T) {
 	t.Parallel()
 	dir := project(t, nil)
 	const signals, files = `grep -E '^Sig(Blk|Ign)' /proc/self/status`, `ls /proc/self/fd | tr '\n' ' '`
-	for _, trap := range []string{"", "trap '' HUP;"} {
+	for _, trap := range []string{"", "trap '' HUP;", "trap '' INT;", "trap '' INT HUP;"} {
 		s := prepare(t, dir, exec.Command("bash", "-c", trap+` exec "$@"`, "bash", flinchPath, "--once", "--", "bash", "-c", signals+";"+files))
 		s.cmd.Stdout, s.cmd.Stderr = s.out, s.err
 		s.begin()

@@ -40,10 +40,7 @@ func described(procs []Proc) []Proc {
 }
 
 func commandLine(pid int) string {
-	data, err := slurp(procPath(pid, "cmdline"))
-	if err != nil {
-		return ""
-	}
+	data := ofThreads(pid, "cmdline")
 	return strings.ReplaceAll(strings.TrimRight(string(data), "\x00"), "\x00", " ")
 }
 
@@ -145,7 +142,7 @@ func childrenByScan(pid int) []int {
 // marks finds the values of the marker in the environment that a process was started with. False: it could not be
 // read or was empty, as it is for an instant during an exec.
 func marks(pid int) (value string, ok bool) {
-	data := environ(pid)
+	data := ofThreads(pid, "environ")
 	if len(data) == 0 {
 		return "", false
 	}
@@ -157,10 +154,10 @@ func marks(pid int) (value string, ok bool) {
 	return "", true
 }
 
-// environ is the environment that a process was started with; empty where it is not readable.
-func environ(pid int) (data []byte) {
+// ofThreads is a file about what the threads of a process share; empty where it is not readable.
+func ofThreads(pid int, name string) (data []byte) {
 	anyThread(pid, func(dir string) bool {
-		data, _ = slurp(dir + "/environ")
+		data, _ = slurp(dir + "/" + name)
 		return len(data) > 0
 	})
 	return data

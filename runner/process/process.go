@@ -62,6 +62,7 @@ type Host struct {
 	quiet  chan struct{}
 	closed chan struct{}
 	null   *os.File
+	deaf   bool // SIGINT was ignored when this program started
 
 	// Only the forker touches what follows.
 	pid       int
@@ -94,7 +95,9 @@ type child struct {
 }
 
 // NewHost makes the program the subreaper of its descendants and starts the forker. Descriptors above 2 that the program was
-// started with are marked close-on-exec, so that no run inherits what it was not given.
+// started with are marked close-on-exec, so that no run inherits what it was not given. If it was started with SIGINT ignored,
+// as background jobs of scripts are, so are the runs, also if it handles SIGINT itself; it is to do so after NewHost. (Of the other
+// signals but SIGHUP, which is inherited as it is, Go does not tell how they were found.)
 func NewHost(opt Options) (*Host, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
@@ -105,7 +108,7 @@ func NewHost(opt Options) (*Host, error) {
 	}
 	closeOnExec()
 	h := &Host{
-		log: opt.Logger, id: randomID(), outer: os.Getenv(markName), pid: os.Getpid(), null: null,
+		log: opt.Logger, id: randomID(), outer: os.Getenv(markName), pid: os.Getpid(), null: null, deaf: signal.Ignored(unix.SIGINT),
 		calls: make(chan call), events: make(chan Event, eventsAhead), quiet: make(chan struct{}), closed: make(chan struct{}),
 		sigchld: make(chan os.Signal, 1), trees: map[uint64]*Tree{}, leaders: map[int]*Tree{},
 		adopted: map[int]*child{}, foreign: map[int]bool{},

@@ -70,7 +70,7 @@ func holders(word string) (procs []Proc) {
 		if p.PID == os.Getpid() || !p.alive() {
 			continue
 		}
-		env, _ := os.ReadFile(procPath(p.PID, "environ"))
+		env := ofThreads(p.PID, "environ")
 		if strings.Contains(commandLine(p.PID), word) || strings.Contains(string(env), word) {
 			procs = append(procs, described([]Proc{p})...)
 		}

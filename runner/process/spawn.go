@@ -17,10 +17,15 @@ import (
 // patience is how long a start is retried that failed for a reason that passes by itself.
 const patience = 100 * time.Millisecond
 
-// listenScript sets LISTEN_PID in a process that then becomes the command, as nobody knows the pid earlier. A shell costs
-// 0.8 ms more than writing it into the memory of a traced child, but works under every seccomp and Yama setting, keeps
-// set-user-id programs working, and is one line.
-const listenScript = `export LISTEN_PID=$$; exec "$0" "$@"`
+// What only the process itself can do before it becomes the command, a shell does.
+const (
+	// listenScript: nobody knows the pid earlier. It costs 0.8 ms more than writing it into the memory of a traced child, but
+	// works under every seccomp and Yama setting, keeps set-user-id programs working, and is one line.
+	listenScript = `export LISTEN_PID=$$; `
+	// ignoreScript: this program handles the signal, and what is handled here is not ignored there.
+	ignoreScript = `trap "" INT; `
+	becomeScript = `exec "$0" "$@"`
+)
 
 // StartError says why a run was not started.
 type StartError struct {
@@ -70,7 +75,7 @@ var (
 // Start starts a run. The error is a *[StartError]. It returns when the leader executes its program. It takes longer than that only where the
 // program's file is still open for writing or no process can be made: that is retried for 100 ms.
 func (h *Host) Start(spec Spec) (*Tree, error) {
-	j, err := newJob(spec)
+	j, err := newJob(spec, h.deaf)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +127,7 @@ type job struct {
 	tty   int       // the first of descriptors 0 to 2 that is a terminal; -1: none
 }
 
-func newJob(spec Spec) (*job, error) {
+func newJob(spec Spec, deaf bool) (*job, error) {
 	if len(spec.Argv) == 0 || spec.Argv[0] == "" {
 		return nil, &StartError{Dir: spec.Dir, Err: errEmpty}
 	}
@@ -130,16 +135,23 @@ func newJob(spec Spec) (*job, error) {
 		spec.Env = os.Environ()
 	}
 	j := &job{spec: spec, path: spec.Argv[0], argv: spec.Argv}
+	script := ""
+	if spec.ListenPID {
+		script += listenScript
+	}
+	if deaf {
+		script += ignoreScript
+	}
 	path, err := j.find(spec.Argv[0])
-	if err == nil && spec.ListenPID { // the shell would tell it too late, and not to us
+	if err == nil && script != "" { // the shell would tell it too late, and not to us
 		err = unix.Access(j.abs(path), unix.X_OK)
 	}
 	if err != nil {
 		return nil, &StartError{Path: spec.Argv[0], Dir: spec.Dir, Err: diagnose(j, err)}
 	}
 	j.path = path
-	if spec.ListenPID {
-		j.path, j.argv = shell, append([]string{"sh", "-c", listenScript}, spec.Argv...)
+	if script != "" {
+		j.path, j.argv = shell, append([]string{"sh", "-c", script + becomeScript}, spec.Argv...)
 	}
 	return j, nil
 }

@@ -340,11 +340,12 @@ func uniqueSeconds() string { return strconv.Itoa(1e6 + rand.IntN(1e8)) }
 
 // A process whose first thread has ended looks like a zombie, and is none.
 func TestHeadless(t *testing.T) {
-	prog := compile(t, "headless")
+	prog, word := compile(t, "headless"), token(t)
+	defer killHolders(word)
 	bothWays(t, func(t *testing.T, opt Options) {
 		h := newTestHost(t, opt)
 		for _, script := range []string{`exec "$1"`, `setsid "$1" & exit`, `setsid "$1" & wait`} {
-			tree, out := output(t, h, Spec{Argv: sh(script, prog), Leftovers: LeaveAll})
+			tree, out := output(t, h, Spec{Argv: sh(script, prog), Env: env("W=" + word), Leftovers: LeaveAll})
 			if strings.HasSuffix(script, "exit") {
 				if e := next(t, h, tree, Left, Over); len(e.Procs) != 1 {
 					t.Errorf("left: got %v", e.Procs)
@@ -360,11 +361,6 @@ func TestHeadless(t *testing.T) {
 			next(t, h, tree, Over, Killed, Stuck)
 		}
 	})
-	for _, p := range allProcs() {
-		if p.Name == "headless" && p.alive() {
-			unix.Kill(p.PID, unix.SIGKILL)
-		}
-	}
 }
 
 // Its environment is not readable where the first thread had it, and another run is there that it could be of.
