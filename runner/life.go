@@ -301,7 +301,7 @@ func (r *life) follow() Report {
 			<-r.stream.Close()
 			return Report{Exit: e.Status.ExitCode(), Signal: e.Status.Signal}
 		case process.Stuck:
-			r.p.send(Report{Kind: Stuck, Run: r.launch.ID, Text: "still there after SIGKILL: " + names(e.Procs)})
+			r.p.send(Report{Kind: Stuck, Run: r.launch.ID, Text: "still there after SIGKILL: " + listed(e.Procs, process.Proc.Where)})
 		default:
 			r.noteEvent(e)
 		}

@@ -312,11 +312,13 @@ func (p *Processes) execute(ctx context.Context, spec process.Spec) (int, error)
 }
 
 // names lists processes for a message.
-func names(procs []process.Proc) string {
+func names(procs []process.Proc) string { return listed(procs, process.Proc.String) }
+
+func listed(procs []process.Proc, text func(process.Proc) string) string {
 	const few = 4
 	var list []string
 	for _, p := range procs[:min(few, len(procs))] {
-		list = append(list, p.String())
+		list = append(list, text(p))
 	}
 	if more := len(procs) - few; more > 0 {
 		list = append(list, fmt.Sprintf("%d more", more))

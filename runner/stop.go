@@ -48,11 +48,14 @@ func (m *machine) grace(j *job) time.Duration {
 	return grace
 }
 
-// sayingSlow says that a stop takes long.
+// sayingSlow says that a stop takes long. After the kill there is nothing to wait for any more.
 func (m *machine) sayingSlow(j *job, r *round, x *run) {
 	x.slow = time.Time{}
+	if !m.now.Before(x.kill) {
+		return
+	}
 	e := m.runEvent(EventSlowStop, j, r, x)
-	e.Left = max(0, x.kill.Sub(m.now))
+	e.Left = x.kill.Sub(m.now)
 	m.emit(e)
 }
 

@@ -355,6 +355,9 @@ func (s *session) verdict(result runner.Result) error {
 		return exit(exitWatch, err)
 	default:
 	}
+	if result.Err != nil {
+		s.log.Error(result.Err.Error())
+	}
 	switch sig := s.endedBy.Load(); {
 	case s.pipeGone.Load():
 		return exit(exitPipeGone, nil)
@@ -362,6 +365,8 @@ func (s *session) verdict(result runner.Result) error {
 		return &signalled{unix.Signal(sig)}
 	case s.once && result.Failed() != nil:
 		return exit(exitFailed, nil)
+	case result.Err != nil:
+		return exit(exitFailed, nil)
 	}
-	return result.Err
+	return nil
 }

@@ -25,6 +25,15 @@ type Proc struct {
 // String is "node (pid 123)".
 func (p Proc) String() string { return fmt.Sprintf("%s (pid %d)", p.Name, p.PID) }
 
+// Where is "node (pid 123), state D, waits in nfs_wait_bit_killable": why it may not end.
+func (p Proc) Where() string {
+	text := fmt.Sprintf("%s, state %c", p, p.State)
+	if p.Wait != "" {
+		text += ", waits in " + p.Wait
+	}
+	return text
+}
+
 // alive: a process whose first thread has ended looks like a zombie while its other threads go on.
 func (p Proc) alive() bool { return p.State != 'Z' && p.State != 'X' || p.threads > 1 }
 

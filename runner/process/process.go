@@ -34,6 +34,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -205,15 +206,15 @@ func (h *Host) stillThere() error {
 			if t.phase == over {
 				continue
 			}
-			for _, p := range h.members(t) {
-				names = append(names, p.String())
+			for _, p := range described(h.members(t)) {
+				names = append(names, p.Where())
 			}
 		}
 	})
 	if len(names) == 0 {
 		return nil
 	}
-	return fmt.Errorf("processes still there after SIGKILL: %v", names)
+	return fmt.Errorf("still there after SIGKILL: %s", strings.Join(names, "; "))
 }
 
 // do runs f on the forker and waits for it. False: the host is closed.
