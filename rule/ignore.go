@@ -68,6 +68,7 @@ type Ignore struct {
 	generation uint64             // counts calls of Reload
 	folders    map[string]*folder // by path; "" is the root
 	outside    []string           // files outside of the root that were looked for
+	user       string             // core.excludesFile of the root's repository
 	branch     bool               // a config file depends on which branch is checked out
 }
 
@@ -183,6 +184,15 @@ func (ig *Ignore) Outside() []string {
 	ig.mu.RLock()
 	defer ig.mu.RUnlock()
 	return append([]string(nil), ig.outside...)
+}
+
+// UserFile returns the absolute path of what git's core.excludesFile names in the
+// root, whether it exists or not; empty for none.
+func (ig *Ignore) UserFile() string {
+	ig.folderOf("")
+	ig.mu.RLock()
+	defer ig.mu.RUnlock()
+	return ig.user
 }
 
 // ownLine stands for IgnoreOptions.Own.

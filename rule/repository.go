@@ -74,7 +74,7 @@ func (ig *Ignore) findNested(dir string) *repository {
 
 func (ig *Ignore) setRead(rd *reader) {
 	ig.mu.Lock()
-	ig.outside, ig.branch = rd.outside, rd.branch
+	ig.outside, ig.user, ig.branch = rd.outside, rd.user, rd.branch
 	ig.mu.Unlock()
 }
 
@@ -83,7 +83,8 @@ type reader struct {
 	ig      *Ignore
 	root    string
 	outside []string
-	branch  bool // a condition depends on the branch
+	user    string // core.excludesFile
+	branch  bool   // a condition depends on the branch
 }
 
 // repository reads what st (which may be empty) and the user's config say. The
@@ -98,6 +99,7 @@ func (rd *reader) repository(st store, top, base, above string) *repository {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(top, file)
 		}
+		rd.user = file
 		r.user = rd.list(file, 0, base, above)
 	}
 	return r

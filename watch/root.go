@@ -395,7 +395,7 @@ func newRoots(paths []string) ([]*root, error) {
 // mustExist is the error of roots that are not there at the start.
 func (w *Watcher) mustExist() error {
 	for _, r := range w.roots {
-		if r.top != nil {
+		if r.top != nil || r.index >= len(w.opts.Roots) {
 			continue
 		}
 		return &RootError{Path: w.opts.Roots[r.index], Err: r.err}

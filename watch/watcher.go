@@ -19,6 +19,9 @@ type Options struct {
 	// directory on the way to it, changes.
 	Roots []string
 
+	// Optional are further roots, which need not exist; their numbers follow those of Roots.
+	Optional []string
+
 	// Prune says which directories below a root nobody wants: they are neither opened nor watched. It is called by
 	// several goroutines at the same time, with a slash-separated path relative to the root.
 	Prune func(root int, dir string) bool
@@ -94,7 +97,7 @@ func New(ctx context.Context, opts Options) (*Watcher, error) {
 }
 
 func newWatcher(ctx context.Context, opts Options, k kernel, sys inotify.Syscalls) (*Watcher, error) {
-	roots, err := newRoots(opts.Roots)
+	roots, err := newRoots(slices.Concat(opts.Roots, opts.Optional))
 	if err != nil {
 		return nil, err
 	}

@@ -77,9 +77,6 @@ func (e *eventPrinter) prepareRule(dirs []string) error {
 
 // wantedByRule tells whether the rule would see the change.
 func (e *eventPrinter) wantedByRule(c watch.Change) bool {
-	if c.Root == e.plan.file {
-		return false
-	}
 	if ignore := e.plan.ignores[c.Root]; ignore.Affects(c.Path) {
 		ignore.Reload(c.Path)
 	}

@@ -63,7 +63,7 @@ func (s *session) skip(src *source, root int, path string) bool {
 // prune tells the watcher which folders nobody wants to hear of.
 func (s *session) prune(src *source, root int, dir string) bool {
 	p := src.plans.Load()
-	return p.prune(root, dir) && s.unseen(p, root, dir, true)
+	return p.prune(root, dir) && (!p.isRoot(root) || s.unseen(p, root, dir, true))
 }
 
 // glimpse tells of a file that nobody wants and that may have changed. Of many at

@@ -151,6 +151,9 @@ func (e *eventPrinter) ready(stats watch.Stats) error {
 
 // batch prints changes after the return of their root, and before its end.
 func (e *eventPrinter) batch(b watch.Batch) error {
+	if e.plan.changesOutside(b) {
+		e.plan.reloadOutside()
+	}
 	there := map[int]bool{}
 	for _, r := range b.Roots {
 		there[r.Root] = !r.Gone
@@ -175,7 +178,7 @@ func (e *eventPrinter) batch(b watch.Batch) error {
 // rootEvents prints what happened to the roots that are chosen.
 func (e *eventPrinter) rootEvents(events []watch.RootEvent, chosen func(root int) bool) error {
 	for _, r := range events {
-		if !chosen(r.Root) {
+		if !e.plan.isRoot(r.Root) || !chosen(r.Root) {
 			continue
 		}
 		if err := e.root(r); err != nil {
@@ -187,7 +190,7 @@ func (e *eventPrinter) rootEvents(events []watch.RootEvent, chosen func(root int
 
 // wanted leaves out what is ignored, and with --files what no glob wants.
 func (e *eventPrinter) wanted(c watch.Change) bool {
-	if !e.filter.kind(c.Op) {
+	if !e.plan.isRoot(c.Root) || !e.filter.kind(c.Op) {
 		return false
 	}
 	if e.filter.rule != "" {

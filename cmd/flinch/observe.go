@@ -31,7 +31,7 @@ type (
 func (p *plan) items(changes []watch.Change) []item {
 	items := make([]item, 0, len(changes))
 	for _, c := range changes {
-		if c.Root == p.file {
+		if !p.isRoot(c.Root) {
 			continue
 		}
 		if c.Op != watch.Rename {

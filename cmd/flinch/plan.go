@@ -30,12 +30,19 @@ type plan struct {
 	sets    []*rule.Set    // one a root: which rules want a path
 	lanes   []debounce.Lane
 	jobs    []runner.Rule
-	file    int  // index of the root that is the config file itself; -1: none
-	moves   bool // to a rule a rename is not the same as one path gone and another made
+	file    int      // index of the root that is the config file itself; -1: none
+	outside []string // ignore files and git configs outside of the roots, which decide too; watched as roots behind all others
+	moves   bool     // to a rule a rename is not the same as one path gone and another made
 }
 
 // newPlan compiles a config. Its errors are the config's, with their place.
 func newPlan(cfg *config.Config) (*plan, error) {
+	return newPlanFor(cfg, func(int) func(string) string { return os.Getenv })
+}
+
+// newPlanFor is newPlan with the environment in which git's ignore files of each
+// root are looked for.
+func newPlanFor(cfg *config.Config, getenv func(root int) func(string) string) (*plan, error) {
 	p := &plan{cfg: cfg, file: -1}
 	if err := p.resolveRoots(); err != nil {
 		return nil, err
@@ -43,19 +50,33 @@ func newPlan(cfg *config.Config) (*plan, error) {
 	if err := p.compileRules(); err != nil {
 		return nil, err
 	}
-	for _, root := range p.roots {
-		ignore, err := p.newIgnore(root)
+	for i, root := range p.roots {
+		ignore, err := p.newIgnore(root, getenv(i))
 		if err != nil {
 			return nil, err
 		}
 		p.ignores = append(p.ignores, ignore)
 		p.sets = append(p.sets, rule.NewSet(rule.SetOptions{Rules: p.rules, Ignore: ignore, Keep: kept}))
 	}
+	p.outside = p.lookOutside()
 	if cfg.Path != "" {
 		p.file = len(p.roots)
 	}
 	return p, nil
 }
+
+// lookOutside are the files outside of the roots that say what is ignored in them.
+func (p *plan) lookOutside() (files []string) {
+	for _, ignore := range p.ignores {
+		files = append(files, ignore.Outside()...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// isRoot tells the config's roots from what else is watched: its file, and files
+// that say what is ignored.
+func (p *plan) isRoot(i int) bool { return i < len(p.roots) }
 
 // resolveRoots makes the roots absolute and refuses those that do not exist.
 func (p *plan) resolveRoots() error {
@@ -121,9 +142,10 @@ func (p *plan) patterns(texts []string, pos func(string, ...int) config.Pos, key
 	return patterns
 }
 
-func (p *plan) newIgnore(root string) (*rule.Ignore, error) {
+func (p *plan) newIgnore(root string, getenv func(string) string) (*rule.Ignore, error) {
 	opt := rule.IgnoreOptions{
 		Gitignore: p.cfg.Gitignore,
+		Getenv:    getenv,
 		Defaults:  p.cfg.DefaultIgnores,
 		Patterns:  p.patterns(p.cfg.Ignore, p.cfg.Pos, "ignore"),
 	}
@@ -262,14 +284,14 @@ func (p *plan) watchOptions() watch.Options {
 		roots = append(roots, filepath.Join(p.cfg.Dir, filepath.Base(p.cfg.Path)))
 	}
 	return watch.Options{
-		Roots: roots, Prune: p.prune, Skip: p.skip, Follow: p.cfg.Follow, WaitRoots: p.cfg.WaitRoots,
+		Roots: roots, Optional: p.outside, Prune: p.prune, Skip: p.skip, Follow: p.cfg.Follow, WaitRoots: p.cfg.WaitRoots,
 		Backend: p.cfg.Backend.String(), Poll: max(p.cfg.Poll, time.Millisecond),
 	}
 }
 
 // prune tells which folders are neither opened nor watched.
 func (p *plan) prune(root int, dir string) bool {
-	return root != p.file && p.sets[root].Prune(dir)
+	return !p.isRoot(root) || p.sets[root].Prune(dir)
 }
 
 // appearing are the kinds of change in which a path comes or goes.
@@ -278,7 +300,7 @@ const appearing = rule.Create | rule.Remove | rule.Rename
 // skip tells which files nobody wants to hear of. A file that is renamed to or
 // from one of those would seem to be made or removed.
 func (p *plan) skip(root int, path string) bool {
-	return root != p.file && !p.moves && p.sets[root].Skip(path)
+	return p.isRoot(root) && !p.moves && p.sets[root].Skip(path)
 }
 
 // kept are paths that flinch itself looks at although nobody else should: the

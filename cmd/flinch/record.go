@@ -49,7 +49,8 @@ type recordConfig struct {
 // recordFile is an ignore file; a nil text says that there is none.
 type recordFile struct {
 	Root int     `json:"root"`
-	Path string  `json:"path"` // relative to the root
+	Path string  `json:"path"`           // relative to the root
+	User bool    `json:"user,omitempty"` // git's core.excludesFile, wherever it is
 	Text *string `json:"text"`
 }
 
@@ -181,37 +182,62 @@ func relativeTo(root, dir string) string {
 // upMax is how many folders above a root are searched for its repository.
 const upMax = 8
 
-// ignoreFiles are those that count in the roots: in watched folders, and above a
-// root up to the top of its repository.
+// ignoreFiles are those that count in the roots: in watched folders, above a root
+// up to the top of its repository, and the user's.
 func (p *plan) ignoreFiles() (files []recordFile) {
-	add := func(root int, name string) {
-		if data, err := os.ReadFile(filepath.Join(p.roots[root], name)); err == nil {
-			text := string(data)
-			files = append(files, recordFile{root, name, &text})
-		}
-	}
 	for root := range p.roots {
 		p.walkFolders(root, func(dir string) {
 			for _, name := range []string{".gitignore", ".ignore", ".git/info/exclude"} {
-				add(root, filepath.Join(dir, name))
+				name = filepath.Join(dir, name)
+				if text := readText(p.abs(root, name)); text != nil {
+					files = append(files, recordFile{Root: root, Path: name, Text: text})
+				}
 			}
 		})
-		var above []string
 		for up, at := 0, "."; up < upMax; up, at = up+1, filepath.Join("..", at) {
-			above = append(above, at)
-			if _, err := os.Stat(filepath.Join(p.roots[root], at, ".git")); err != nil {
+			if _, err := os.Stat(filepath.Join(p.roots[root], at, ".git")); err == nil {
+				empty := "" // shows where the repository begins
+				files = append(files, recordFile{Root: root, Path: filepath.Join(at, ".git", "HEAD"), Text: &empty})
+				break
+			}
+		}
+	}
+	return append(files, p.outsideFiles()...)
+}
+
+// outsideFiles are those that lie outside of the roots, also if there is none.
+func (p *plan) outsideFiles() (files []recordFile) {
+	for root, ignore := range p.ignores {
+		user := ignore.UserFile()
+		if user != "" {
+			files = append(files, recordFile{Root: root, Path: filepath.Base(user), User: true, Text: readText(user)})
+		}
+		real, err := filepath.EvalSymlinks(p.roots[root])
+		if err != nil {
+			continue
+		}
+		for _, file := range ignore.Outside() {
+			rel, err := filepath.Rel(real, file)
+			if err != nil || file == user || strings.Count(rel, "../") >= upMax {
 				continue
 			}
-			empty := ""
-			files = append(files, recordFile{root, filepath.Join(at, ".git", "HEAD"), &empty}) // shows where the repository begins
-			for _, dir := range above[1:] {
-				add(root, filepath.Join(dir, ".gitignore"))
-				add(root, filepath.Join(dir, ".ignore"))
+			switch filepath.Base(file) {
+			case ".gitignore", ".ignore", "exclude":
+				files = append(files, recordFile{Root: root, Path: rel, Text: readText(file)})
 			}
-			break
 		}
 	}
 	return files
+}
+
+// readText is what a file holds; nil where it cannot be read.
+func readText(path string) *string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	text := string(data)
+	return &text
 }
 
 // walkFolders visits the folders of a root that are watched.
@@ -232,7 +258,7 @@ func (s *session) unseen(p *plan, root int, path string, dir bool) bool {
 	if s.recorder == nil {
 		return true
 	}
-	return root != p.file && (p.abs(root, path) == s.recorder.path || p.ignores[root].Match(path, dir))
+	return p.isRoot(root) && (p.abs(root, path) == s.recorder.path || p.ignores[root].Match(path, dir))
 }
 
 // settleDown is the stage that waits until changes are complete.
@@ -346,14 +372,7 @@ func (s *session) reloadIgnore(p *plan, root int, name string) {
 		return
 	}
 	const tries = 20 // of somebody who writes it all the time
-	look := func() *string {
-		data, err := os.ReadFile(p.abs(root, name))
-		if err != nil {
-			return nil
-		}
-		text := string(data)
-		return &text
-	}
+	look := func() *string { return readText(p.abs(root, name)) }
 	before := look()
 	for range tries {
 		p.ignores[root].Reload(name)
@@ -367,6 +386,19 @@ func (s *session) reloadIgnore(p *plan, root int, name string) {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	s.recorder.ignores = append(s.recorder.ignores, readIgnore{s.recorder.passed + 1, recordFile{Root: root, Path: name, Text: before}})
+}
+
+// outside notes what the ignore files outside of the roots say now. Match calls it.
+func (r *recorder) outside(p *plan) {
+	if r == nil {
+		return
+	}
+	files := p.outsideFiles()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range files {
+		r.ignores = append(r.ignores, readIgnore{r.passed + 1, f})
+	}
 }
 
 func (r *recording) item(it item) recordItem {

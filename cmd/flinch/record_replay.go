@@ -28,7 +28,8 @@ type replay struct {
 
 	head    recordHead
 	other   *config.Config // of -c; nil: as recorded
-	roots   []string       // stand-ins, with nothing but ignore files in them
+	dir     string         // its folder
+	roots   []string       // stand-ins in it, with nothing but ignore files in them
 	plan    *plan
 	queue   *debounce.Queue[seen, watch.Mark]
 	differs int
@@ -65,7 +66,8 @@ func (r *replay) run(name string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := r.prepare(dir); err != nil {
+	r.dir = dir
+	if err := r.prepare(); err != nil {
 		return exit(exitUsage, err)
 	}
 	for n := 2; ; n++ {
@@ -94,16 +96,16 @@ func next(lines *bufio.Reader, v any) error {
 }
 
 // prepare makes the stand-ins of the roots and the first plan.
-func (r *replay) prepare(dir string) (err error) {
+func (r *replay) prepare() (err error) {
 	for i := range r.head.Roots {
-		root := filepath.Join(dir, fmt.Sprint(i), strings.Repeat("up/", upMax), "root")
+		root := filepath.Join(r.home(i), strings.Repeat("up/", upMax), "root")
 		if err := os.MkdirAll(root, 0o700); err != nil {
 			return err
 		}
 		r.roots = append(r.roots, root)
 	}
 	for _, f := range r.head.Ignores {
-		if err := r.put(f, dir); err != nil {
+		if err := r.put(f); err != nil {
 			return err
 		}
 	}
@@ -119,13 +121,27 @@ func (r *replay) prepare(dir string) (err error) {
 	return nil
 }
 
-// put writes an ignore file below a stand-in; dir is what it must not leave.
-func (r *replay) put(f recordFile, dir string) error {
+// home is the folder of one root: it has the stand-in below some folders more, and
+// git's config.
+func (r *replay) home(root int) string { return filepath.Join(r.dir, fmt.Sprint(root)) }
+
+// getenv has git's files looked for beside the stand-in, and nowhere else.
+func (r *replay) getenv(root int) func(string) string {
+	return func(name string) string {
+		return map[string]string{"XDG_CONFIG_HOME": filepath.Join(r.home(root), "config"), "GIT_CONFIG_NOSYSTEM": "1"}[name]
+	}
+}
+
+// put writes an ignore file below a stand-in, or in the folders above it.
+func (r *replay) put(f recordFile) error {
 	if f.Root < 0 || f.Root >= len(r.roots) {
 		return fmt.Errorf("there is no root %d", f.Root)
 	}
 	path := filepath.Join(r.roots[f.Root], f.Path)
-	if rel, err := filepath.Rel(dir, path); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+	if f.User {
+		path = filepath.Join(r.home(f.Root), "config", "git", "ignore")
+	}
+	if rel, err := filepath.Rel(r.home(f.Root), path); err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
 		return fmt.Errorf("the path %q leads out of the root", f.Path)
 	}
 	if f.Text == nil {
@@ -157,7 +173,7 @@ func (r *replay) planOf(c *recordConfig) (*plan, error) {
 		return nil, err
 	}
 	cfg.Roots = r.roots[:min(len(r.roots), len(cfg.Roots))]
-	p, err := newPlan(cfg)
+	p, err := newPlanFor(cfg, r.getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -204,10 +220,14 @@ func (r *replay) ignore(f recordFile) error {
 	if f.Root >= len(r.plan.roots) {
 		return nil
 	}
-	if err := r.put(f, r.roots[f.Root]); err != nil {
+	if err := r.put(f); err != nil {
 		return err
 	}
-	r.plan.ignores[f.Root].Reload(f.Path)
+	if name := f.Path; f.User || strings.HasPrefix(name, "../") {
+		r.plan.ignores[f.Root].Reload(".")
+	} else {
+		r.plan.ignores[f.Root].Reload(name)
+	}
 	return nil
 }
 

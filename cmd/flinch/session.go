@@ -157,7 +157,7 @@ func (s *session) sighted(ctx context.Context, b sighting) input {
 	if next := s.reload(ctx, p, b); next != nil {
 		in.Lanes = next
 	}
-	s.reloadIgnores(b.source, p, b.Changes)
+	s.reloadIgnores(ctx, b.source, p, b.Batch)
 	s.tellRoots(p, b.Roots)
 	p = b.plans.Load()
 	in.Items = p.items(b.Changes)
@@ -183,10 +183,14 @@ func (b sighting) retired() []watch.Mark {
 
 // reloadIgnores reads ignore files anew that have changed, and lets the
 // watcher look at what is wanted now.
-func (s *session) reloadIgnores(src *source, p *plan, changes []watch.Change) {
-	refresh := false
-	for _, c := range changes {
-		if c.Root == p.file {
+func (s *session) reloadIgnores(ctx context.Context, src *source, p *plan, b watch.Batch) {
+	refresh := p.changesOutside(b)
+	if refresh {
+		p.reloadOutside()
+		s.recorder.outside(p)
+	}
+	for _, c := range b.Changes {
+		if !p.isRoot(c.Root) {
 			continue
 		}
 		for _, name := range []string{c.Path, c.From} {
@@ -196,9 +200,32 @@ func (s *session) reloadIgnores(src *source, p *plan, changes []watch.Change) {
 			}
 		}
 	}
-	if refresh {
-		s.log.Debug("ignore files changed, reading them again")
-		src.watcher.Refresh()
+	if !refresh {
+		return
+	}
+	s.log.Debug("ignore files changed, reading them again")
+	if outside := p.lookOutside(); s.current.Load() == src && !slices.Equal(outside, p.outside) {
+		next := *p
+		next.outside = outside
+		if err := s.rewatch(ctx, src, &next); err == nil {
+			return
+		}
+	}
+	src.watcher.Refresh()
+}
+
+// changesOutside tells whether a file outside of the roots has changed, come or
+// gone that says what is ignored in them.
+func (p *plan) changesOutside(b watch.Batch) bool {
+	outside := func(root int) bool { return !p.isRoot(root) && root != p.file }
+	return slices.ContainsFunc(b.Changes, func(c watch.Change) bool { return outside(c.Root) }) ||
+		slices.ContainsFunc(b.Roots, func(e watch.RootEvent) bool { return outside(e.Root) })
+}
+
+// reloadOutside reads all ignore files anew: those outside count everywhere.
+func (p *plan) reloadOutside() {
+	for _, ignore := range p.ignores {
+		ignore.Reload(".")
 	}
 }
 
@@ -206,6 +233,9 @@ func (s *session) tellRoots(p *plan, events []watch.RootEvent) {
 	for _, e := range events {
 		if e.Root == p.file { // many editors put another in its place
 			s.log.Debug("the config file was taken away or came back: what it said last stays in force", "gone", e.Gone)
+			continue
+		}
+		if !p.isRoot(e.Root) {
 			continue
 		}
 		if e.Gone {
@@ -252,15 +282,10 @@ func touches(p *plan, changes []watch.Change) bool {
 func (s *session) replace(ctx context.Context, src *source, old, next *plan) *debounce.Lanes {
 	diff := old.cfg.Diff(next.cfg)
 	if diff.Watch {
-		fresh, err := s.watch(ctx, next)
-		if err != nil {
+		if err := s.rewatch(ctx, src, next); err != nil {
 			s.log.Error("the config has changed and cannot be watched for: the old one stays in force", "error", err)
 			return nil
 		}
-		s.current.Store(fresh)
-		s.sources <- fresh
-		src.retire = ^uint64(0)
-		src.watcher.Mark(src.retire)
 		s.moveSocket(ctx, next)
 	}
 	src.plans.Store(next)
@@ -272,6 +297,21 @@ func (s *session) replace(ctx context.Context, src *source, old, next *plan) *de
 	}
 	s.log.Info("config reloaded", "added", len(diff.Added), "changed", len(diff.Changed), "removed", len(diff.Removed))
 	return lanesFrom(old, next)
+}
+
+// rewatch puts another watcher in the place of src's, for a plan that watches
+// something else.
+func (s *session) rewatch(ctx context.Context, src *source, next *plan) error {
+	fresh, err := s.watch(ctx, next)
+	if err != nil {
+		return err
+	}
+	s.current.Store(fresh)
+	s.sources <- fresh
+	src.retire = ^uint64(0)
+	src.watcher.Mark(src.retire)
+	src.plans.Store(next)
+	return nil
 }
 
 // lanesFrom says which old lane each new one continues: that of the same rule.
