@@ -184,27 +184,28 @@ func (s *starts) drain(d time.Duration) (n int) {
 type peer struct {
 	name string
 	args func(dir string, command ...string) *exec.Cmd
+	rest time.Duration // between two saves, for each to be a lone one to this tool; 0: lone
 }
 
 // peers are the tools that run a task.
 func peers() []peer {
 	return []peer{
-		{"flinch", flinch()},
-		{"flinch-leading", flinch("--settle", "leading")},
-		{"entr", script(`find . -type f | exec entr -n "$@"`)},
-		{"reflex", script(`exec reflex -- "$@"`)},
-		{"wgo", script(`exec wgo -file . "$@"`)},
-		{"watchexec", script(`exec watchexec -- "$@"`)},
-		{"nodemon", script(`exec nodemon -q --ext go --exec "$*"`)},
+		{name: "flinch", args: flinch()},
+		{name: "flinch-leading", args: flinch("--settle", "leading"), rest: 1100 * time.Millisecond}, // it leads after a second of rest
+		{name: "entr", args: script(`find . -type f | exec entr -n "$@"`)},
+		{name: "reflex", args: script(`exec reflex -- "$@"`)},
+		{name: "wgo", args: script(`exec wgo -file . "$@"`)},
+		{name: "watchexec", args: script(`exec watchexec -- "$@"`)},
+		{name: "nodemon", args: script(`exec nodemon -q --ext go --exec "$*"`)},
 	}
 }
 
 // keepers are the tools that keep a server running.
 func keepers() []peer {
 	return []peer{
-		{"flinch", flinch("--service")},
-		{"entr", script(`find . -type f | exec entr -rn "$@"`)},
-		{"reflex", script(`exec reflex -s -- "$@"`)},
+		{name: "flinch", args: flinch("--service")},
+		{name: "entr", args: script(`find . -type f | exec entr -rn "$@"`)},
+		{name: "reflex", args: script(`exec reflex -s -- "$@"`)},
 	}
 }
 

@@ -150,7 +150,7 @@ func storms() []storm {
 func BenchmarkStorm(b *testing.B) {
 	for _, s := range storms() {
 		b.Run(s.name, func(b *testing.B) {
-			each(b, []peer{peers()[0], {"reflex", script(`exec reflex -- "$@"`)}}, func(b *testing.B, p peer) { s.measure(b, p) })
+			each(b, []peer{peers()[0], {name: "reflex", args: script(`exec reflex -- "$@"`)}}, func(b *testing.B, p peer) { s.measure(b, p) })
 		})
 	}
 }

@@ -114,7 +114,7 @@ func saveToAccepting(b *testing.B, p peer) {
 	s.drain(amount(2*time.Second, time.Second))
 	var took []time.Duration
 	for b.Loop() {
-		took = append(took, saveOften(b, s, file, amount(*saves, 5))...)
+		took = append(took, saveOften(b, s, file, amount(*saves, 5), lone)...)
 	}
 	report(b, took)
 }
@@ -148,7 +148,7 @@ func restartUnderLoad(b *testing.B, keys string, handed bool) {
 	var all []answer
 	for b.Loop() {
 		load := ask(8, fmt.Sprintf("http://127.0.0.1:%d/", port))
-		saveOften(b, s, filepath.Join(dir, "a.txt"), 5)
+		saveOften(b, s, filepath.Join(dir, "a.txt"), 5, lone)
 		all = append(all, load.stop()...)
 	}
 	reportAnswers(b, all)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"testing"
@@ -22,13 +23,13 @@ func saveToStart(b *testing.B, p peer) {
 	s.drain(amount(2*time.Second, time.Second))
 	var took []time.Duration
 	for b.Loop() {
-		took = append(took, saveOften(b, s, file, amount(*saves, 5))...)
+		took = append(took, saveOften(b, s, file, amount(*saves, 5), cmp.Or(p.rest, lone))...)
 	}
 	report(b, took)
 }
 
-// saveOften saves a file again and again, and returns how long each start took.
-func saveOften(b *testing.B, s *starts, file string, times int) (took []time.Duration) {
+// saveOften saves a file again and again, with a rest after each, and returns how long each start took.
+func saveOften(b *testing.B, s *starts, file string, times int, rest time.Duration) (took []time.Duration) {
 	for range times {
 		began := now()
 		if err := os.WriteFile(file, fmt.Appendf(nil, "package p // %d\n", began), 0o644); err != nil {
@@ -39,7 +40,7 @@ func saveOften(b *testing.B, s *starts, file string, times int) (took []time.Dur
 			b.Fatalf("no start after a save: %v", err)
 		}
 		took = append(took, time.Duration(at-began))
-		s.drain(lone)
+		s.drain(rest)
 	}
 	return took
 }
