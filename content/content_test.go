@@ -190,6 +190,16 @@ func TestSwapped(t *testing.T) {
 	}
 }
 
+// What holds more bytes than its size says is not known: /proc says that all of it is empty.
+func TestWrongSize(t *testing.T) {
+	x := NewIndex(NewReader(Options{}), 0)
+	for range 2 {
+		if got := ask(x, "/proc/self/stat"); got != unknown {
+			t.Errorf("got %s, want %s", got, unknown)
+		}
+	}
+}
+
 func TestForget(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	x := NewIndex(NewReader(Options{}), 0)

@@ -2,8 +2,6 @@ package content
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -75,14 +73,14 @@ var (
 // the end of the reading.
 func (r *Reader) look(path string, last look) (look, error) {
 	if !r.spend(statCost) {
-		return look{}, fmt.Errorf("look at %s: %w", path, errBudget)
+		return look{}, errBudget
 	}
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Lstat(path, &st) }); err != nil {
+	if _, err := retry(func() (int, error) { return 0, unix.Lstat(path, &st) }); err != nil {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 			return look{}, nil
 		}
-		return look{}, fmt.Errorf("look at %s: %w", path, err)
+		return look{}, err
 	}
 	now := look{stamp: stampOf(&st), exists: true}
 	if last.exists && !last.racy && now.stamp == last.stamp {
@@ -95,32 +93,26 @@ func (r *Reader) look(path string, last look) (look, error) {
 	case unix.S_IFLNK:
 		return r.link(path, now)
 	}
-	return look{}, fmt.Errorf("look at %s: %w", path, errKind)
+	return look{}, errKind
 }
 
 // file hashes a plain file.
 func (r *Reader) file(path string, now look) (look, error) {
 	if now.size > r.maxSize {
-		return look{}, fmt.Errorf("look at %s: %w", path, errLarge)
+		return look{}, errLarge
 	}
 	if !r.spend(now.size + openCost) {
-		return look{}, fmt.Errorf("look at %s: %w", path, errBudget)
+		return look{}, errBudget
 	}
 	// Whatever has taken the file's place since must neither block nor be followed.
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-		return err
+	fd, err := retry(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
-		return look{}, fmt.Errorf("look at %s: %w", path, err)
+		return look{}, err
 	}
 	defer unix.Close(fd)
-	after, err := r.hash(fd, now)
-	if err != nil {
-		return after, fmt.Errorf("look at %s: %w", path, err)
-	}
-	return after, nil
+	return r.hash(fd, now)
 }
 
 // hash reads as many bytes as the file had, and checks before and after that it is still the one that was meant.
@@ -128,8 +120,7 @@ func (r *Reader) hash(fd int, now look) (look, error) {
 	if after, err := restat(fd, now); err != nil {
 		return after, err
 	}
-	r.digest.Reset()
-	n, err := io.CopyBuffer(r.digest, io.LimitReader(rawFile(fd), now.size+1), r.buf)
+	n, err := r.sum(fd, now.size)
 	if err != nil {
 		return look{}, err
 	}
@@ -141,14 +132,31 @@ func (r *Reader) hash(fd int, now look) (look, error) {
 	return after, err
 }
 
+// sum has the digest take in the file's bytes and counts them, up to one more than it had: a size may be wrong (as in /proc).
+func (r *Reader) sum(fd int, size int64) (n int64, err error) {
+	r.digest.Reset()
+	for n <= size {
+		part := r.buf[:min(int64(len(r.buf)), size+1-n)]
+		got, err := retry(func() (int, error) { return unix.Read(fd, part) })
+		if err != nil || got == 0 {
+			return n, err
+		}
+		_, _ = r.digest.Write(part[:got])
+		if n += int64(got); n == size && got < len(part) {
+			break // it was asked for more, and there was none
+		}
+	}
+	return n, nil
+}
+
 // link hashes the target of a symbolic link.
 func (r *Reader) link(path string, now look) (look, error) {
 	if !r.spend(openCost) {
-		return look{}, fmt.Errorf("look at %s: %w", path, errBudget)
+		return look{}, errBudget
 	}
 	n, err := unix.Readlink(path, r.buf)
 	if err != nil {
-		return look{}, fmt.Errorf("look at %s: %w", path, err)
+		return look{}, err
 	}
 	// A link differs from a file of the same bytes, and its size is of no account: it may be wrong (as in /proc).
 	now.sum = ^xxhash.Sum64(r.buf[:n])
@@ -200,25 +208,12 @@ func racy(changed unix.Timespec, now time.Time) bool {
 	return now.Sub(time.Unix(changed.Unix())) < window
 }
 
-// rawFile reads from a descriptor that the runtime's poller does not know.
-type rawFile int
-
-func (f rawFile) Read(p []byte) (n int, err error) {
-	err = retry(func() (err error) { n, err = unix.Read(int(f), p); return err })
-	switch {
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
 // retry repeats what a signal interrupted.
-func retry(f func() error) error {
+func retry[T any](call func() (T, error)) (T, error) {
 	for {
-		if err := f(); !errors.Is(err, unix.EINTR) {
-			return err
+		v, err := call()
+		if err != unix.EINTR {
+			return v, err
 		}
 	}
 }

@@ -124,8 +124,9 @@ func (r *life) build() (err error) {
 		AllFiles: func() []string { return r.p.allFiles(r.rule.Name) }, Env: env, TempDir: r.p.opt.TempDir,
 		Input: map[Input]command.Input{InputPaths: command.InputPaths, InputJSON: command.InputJSON}[r.rule.Input],
 	}
-	for _, c := range r.launch.Changes {
-		req.Changes = append(req.Changes, r.p.change(c))
+	req.Changes = make([]command.Change, len(r.launch.Changes))
+	for i, c := range r.launch.Changes {
+		req.Changes[i] = r.p.change(c)
 	}
 	r.built, err = r.rule.Command.Build(req)
 	return err

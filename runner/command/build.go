@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -115,11 +116,12 @@ func (c Command) Build(req Request) (*Result, error) {
 
 // open makes the files that the command reads the batch from.
 func (r *Result) open(req Request) (err error) {
+	all := func(w io.Writer) error { return writeLines(w, req.Changes) }
 	switch req.Input {
 	case InputPaths:
-		r.Stdin, err = memory("changed-paths", req.paths())
+		r.Stdin, err = memory("changed-paths", req.writePaths)
 	case InputJSON:
-		r.Stdin, err = memory("changes", lines(req.Changes))
+		r.Stdin, err = memory("changes", all)
 	case InputNone:
 	}
 	if err != nil || req.TempDir == "" {
@@ -130,20 +132,21 @@ func (r *Result) open(req Request) (err error) {
 		return fmt.Errorf("changes file: %w", err)
 	}
 	r.changesFile = f.Name()
-	_, err = f.Write(lines(req.Changes))
+	err = all(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	return err
 }
 
-// paths are all changed ones, each ended by a zero byte.
-func (req Request) paths() []byte {
+// writePaths writes all changed ones, each ended by a zero byte.
+func (req Request) writePaths(w io.Writer) error {
 	var b []byte
 	for _, ch := range req.Changes {
 		b = append(append(b, ch.fromRoot(req.Root)...), 0)
 	}
-	return b
+	_, err := w.Write(b)
+	return err
 }
 
 func (req Request) variables() []string {
@@ -151,14 +154,15 @@ func (req Request) variables() []string {
 		"FLINCH_RULE=" + req.Rule, "FLINCH_ROOT=" + req.Root,
 		"FLINCH_REASON=" + req.Reason, "FLINCH_RUN=" + req.Run,
 	}
-	changed := make([]string, len(req.Changes))
+	var changed []string
 	size := 0
-	for i, ch := range req.Changes {
-		changed[i] = ch.fromRoot(req.Root)
-		size += len(changed[i]) + 1
-		if size > maxChanged || strings.Contains(changed[i], "\n") {
+	for _, ch := range req.Changes {
+		name := ch.fromRoot(req.Root)
+		size += len(name) + 1
+		if size > maxChanged || strings.Contains(name, "\n") {
 			return env
 		}
+		changed = append(changed, name)
 	}
 	return append(env, "FLINCH_CHANGED="+strings.Join(changed, "\n"))
 }

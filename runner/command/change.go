@@ -1,10 +1,12 @@
 package command
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,28 +29,42 @@ type Change struct {
 
 // Line is the change as a line of `flinch events --json`, with its newline.
 func (c Change) Line() []byte {
-	line := struct {
-		Time      string `json:"time"`
-		Op        string `json:"op"`
-		Path      string `json:"path"`
-		PathB64   string `json:"path_b64,omitempty"`
-		Type      string `json:"type"`
-		From      string `json:"from,omitempty"`
-		FromB64   string `json:"from_b64,omitempty"`
-		Root      string `json:"root,omitempty"`
-		Recovered bool   `json:"recovered,omitempty"`
-	}{
-		Time: c.Time.Format(time.RFC3339Nano), Op: c.Op, Type: c.Type, Root: c.RootName, Recovered: c.Recovered,
-		Path: strings.ToValidUTF8(c.Path, "\ufffd"), PathB64: b64(c.Path),
-		From: strings.ToValidUTF8(c.From, "\ufffd"), FromB64: b64(c.From),
-	}
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(line); err != nil {
-		panic("command: a struct of strings always encodes: " + err.Error())
-	}
+	_ = writeLines(&b, []Change{c}) // a buffer takes all
 	return b.Bytes()
+}
+
+// line is what a line of `flinch events --json` holds.
+type line struct {
+	Time      string `json:"time"`
+	Op        string `json:"op"`
+	Path      string `json:"path"`
+	PathB64   string `json:"path_b64,omitempty"`
+	Type      string `json:"type"`
+	From      string `json:"from,omitempty"`
+	FromB64   string `json:"from_b64,omitempty"`
+	Root      string `json:"root,omitempty"`
+	Recovered bool   `json:"recovered,omitempty"`
+}
+
+// writeLines writes one line a change. Of a checkout there are many: none is kept.
+func writeLines(to io.Writer, changes []Change) error {
+	w := bufio.NewWriter(to)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	var l line
+	for i := range changes {
+		c := &changes[i]
+		l = line{
+			Time: c.Time.Format(time.RFC3339Nano), Op: c.Op, Type: c.Type, Root: c.RootName, Recovered: c.Recovered,
+			Path: strings.ToValidUTF8(c.Path, "\ufffd"), PathB64: b64(c.Path),
+			From: strings.ToValidUTF8(c.From, "\ufffd"), FromB64: b64(c.From),
+		}
+		if err := enc.Encode(&l); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 // b64 is s in base64 where JSON cannot hold it, empty where it can.
@@ -57,14 +73,6 @@ func b64(s string) string {
 		return ""
 	}
 	return base64.StdEncoding.EncodeToString([]byte(s))
-}
-
-func lines(changes []Change) []byte {
-	var b []byte
-	for _, c := range changes {
-		b = append(b, c.Line()...)
-	}
-	return b
 }
 
 // absolute is where the change's path is on disk.
@@ -91,15 +99,15 @@ func (c Change) fromRoot(root string) string {
 	return rel
 }
 
-// memory is a file that holds data, is at its beginning and has no name. A pipe
+// memory is a file that holds what was written to it, is at its beginning and has no name. A pipe
 // would need somebody to feed it for as long as the command does not read.
-func memory(name string, data []byte) (*os.File, error) {
+func memory(name string, write func(io.Writer) error) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd for %s: %w", name, err)
 	}
 	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.Write(data); err != nil {
+	if err := write(f); err != nil {
 		return nil, closing(f, err)
 	}
 	if _, err := f.Seek(0, 0); err != nil {
