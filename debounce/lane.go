@@ -9,10 +9,11 @@ import (
 type lane[T any] struct {
 	Lane
 	storm
-	entries map[string]*entry // of every key of the present storm
-	batch   uint              // number of the present batch, from 1
-	items   []slot[T]
-	live    int // items that have not been folded away
+	entries map[string]*entry[T] // of every key of the present storm
+	batch   uint                 // number of the present batch, from 1
+
+	oldest, newest *slot[T] // what is pending, by its last change
+	live           int      // how much that is
 
 	open  int  // keys that are Open
 	fresh int  // those of them that were made within this batch
@@ -26,23 +27,25 @@ type lane[T any] struct {
 }
 
 // entry is what is known of a key in the present storm.
-type entry struct {
-	batch uint // the last one it was in
-	at    int  // index of its item, if that is the present batch
+type entry[T any] struct {
+	batch uint     // the last one it was in
+	slot  *slot[T] // its item, or the newest of them, if that is the present batch; else nil
 	state State
 	born  bool // made within this batch
 }
 
+// slot is an item that is pending, between the one that changed last before it and the one that did next.
 type slot[T any] struct {
-	value T
-	entry *entry // nil when it was folded away
+	value        T
+	entry        *entry[T]
+	older, newer *slot[T]
 }
 
 func newLane[T any](l Lane) *lane[T] {
 	if l.MaxWait <= 0 {
 		l.MaxWait = DefaultMaxWait
 	}
-	return &lane[T]{Lane: l, batch: 1, entries: map[string]*entry{}}
+	return &lane[T]{Lane: l, batch: 1, entries: map[string]*entry[T]{}}
 }
 
 func (l *lane[T]) pending() bool { return l.live > 0 }
@@ -52,7 +55,7 @@ func (l *lane[T]) add(value T, f *Fact, now time.Time, held bool, fold func(T, T
 	l.advance(now, held)
 	e := l.entries[f.Key]
 	if e == nil {
-		e = &entry{born: f.New, state: Whole}
+		e = &entry[T]{born: f.New, state: Whole}
 		l.entries[f.Key] = e
 		l.keys++
 		if held {
@@ -103,13 +106,13 @@ func (l *lane[T]) tidy(now time.Time) {
 // forget drops what is known of keys, the only memory that grows.
 func (l *lane[T]) forget() {
 	if len(l.entries) > 0 {
-		l.entries = map[string]*entry{}
+		l.entries = map[string]*entry[T]{}
 	}
 	l.open, l.fresh, l.gone = 0, 0, 0
 }
 
 // count adds an entry to the figures of its state, or takes it away.
-func (l *lane[T]) count(e *entry, by int) {
+func (l *lane[T]) count(e *entry[T], by int) {
 	now := e.batch == l.batch
 	switch {
 	case e.state == Open:
@@ -126,28 +129,48 @@ func (l *lane[T]) count(e *entry, by int) {
 
 // put stores a value, joined with the pending one of its key if there is one; false says that the two cancelled out. The joined one goes
 // to the end: the order of items is that of their last change.
-func (l *lane[T]) put(value T, e *entry, fold func(T, T) (T, bool)) bool {
-	if fold != nil && e.batch == l.batch {
-		joined, keep := fold(l.items[e.at].value, value)
-		if keep && e.at == len(l.items)-1 {
-			l.items[e.at].value = joined
-			return true
-		}
-		l.items[e.at] = slot[T]{}
-		l.live--
-		if !keep {
-			l.dropEmpty()
-			return false
-		}
-		value = joined
+func (l *lane[T]) put(value T, e *entry[T], fold func(T, T) (T, bool)) bool {
+	if fold == nil || e.slot == nil {
+		e.slot = &slot[T]{value: value, entry: e}
+		l.push(e.slot)
+		return true
 	}
-	if len(l.items) > 64 && len(l.items) > 2*l.live {
-		l.compact()
+	joined, keep := fold(e.slot.value, value)
+	l.pull(e.slot)
+	if !keep {
+		l.dropEmpty()
+		return false
 	}
-	e.at = len(l.items)
-	l.items = append(l.items, slot[T]{value, e})
-	l.live++
+	e.slot.value = joined
+	l.push(e.slot)
 	return true
+}
+
+// push puts a slot at the end.
+func (l *lane[T]) push(s *slot[T]) {
+	s.older, s.newer = l.newest, nil
+	if s.older == nil {
+		l.oldest = s
+	} else {
+		s.older.newer = s
+	}
+	l.newest = s
+	l.live++
+}
+
+// pull takes a slot out.
+func (l *lane[T]) pull(s *slot[T]) {
+	if s.older == nil {
+		l.oldest = s.newer
+	} else {
+		s.older.newer = s.newer
+	}
+	if s.newer == nil {
+		l.newest = s.older
+	} else {
+		s.newer.older = s.older
+	}
+	l.live--
 }
 
 // dropEmpty ends a batch of which nothing is left. The storm goes on.
@@ -157,27 +180,11 @@ func (l *lane[T]) dropEmpty() {
 	}
 }
 
-// compact removes the dead slots.
-func (l *lane[T]) compact() {
-	kept := l.items[:0]
-	for _, s := range l.items {
-		if s.entry == nil {
-			continue
-		}
-		s.entry.at = len(kept)
-		kept = append(kept, s)
-	}
-	clear(l.items[len(kept):])
-	l.items = kept
-}
-
 // values returns what is pending, in the order of last changes.
 func (l *lane[T]) values() []T {
 	values := make([]T, 0, l.live)
-	for _, s := range l.items {
-		if s.entry != nil {
-			values = append(values, s.value)
-		}
+	for s := l.oldest; s != nil; s = s.newer {
+		values = append(values, s.value)
 	}
 	return values
 }
@@ -191,7 +198,10 @@ func (l *lane[T]) fired() {
 // next begins a new batch. Keys that were gone are so for good by now; those that are open stay so.
 func (l *lane[T]) next() {
 	l.batch++
-	l.items, l.live = nil, 0
+	for s := l.oldest; s != nil; s = s.newer {
+		s.entry.slot = nil
+	}
+	l.oldest, l.newest, l.live = nil, nil, 0
 	l.fresh, l.gone, l.vague = 0, 0, false
 	l.unlocked, l.released, l.worked = time.Time{}, time.Time{}, time.Time{}
 }

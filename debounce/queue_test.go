@@ -219,7 +219,7 @@ func TestPendingIsBounded(t *testing.T) {
 	for i := range 10_000 {
 		key := fmt.Sprint(i * 7 % 10)
 		q.Add(Input[string, int]{Items: []Item[string]{{Value: key, Fact: Fact{Key: key, State: Whole}, Lanes: []int{0}}}}, now)
-		if n := len(q.lanes[0].items); n > 100 {
+		if n := len(q.lanes[0].values()); n > 10 {
 			t.Fatalf("%d items for 10 keys", n)
 		}
 	}
