@@ -437,6 +437,8 @@ func (a *arguments) script(lead, tail int) string {
 		switch {
 		case p.kind == text:
 			b.WriteString(p.text)
+		case p.kind == file && p.in:
+			b.WriteString("${1}")
 		case p.kind == file:
 			b.WriteString(`"$1"`)
 		case !a.numbered():

@@ -168,6 +168,28 @@ func TestNamesAsAttacksOnTheShell(t *testing.T) {
 	}
 }
 
+// In what echo says a path may stand beside other text; it stays text.
+func TestNamesAsAttacksInSpokenText(t *testing.T) {
+	for _, name := range attacks {
+		root := tree(t, name)
+		for _, in := range []string{`echo "say {file} $((1+1))"`, `true && if true; then X=1 echo "say {file} 2"; fi`, `false || echo "say "{file}" 2"`} {
+			for _, sh := range []string{"sh", "bash"} {
+				c, err := command.Parse(in, sh)
+				if err != nil {
+					t.Fatalf("%s: %v", in, err)
+				}
+				got := output(t, build(t, c, command.Request{Root: root, Changes: changes(name), Env: []string{"PATH=" + os.Getenv("PATH")}}), root)
+				if want := "say ./" + name + " 2\n"; got != want && !strings.Contains(name, `\`) { // which some shells' echo reads
+					t.Errorf("%s %q with %q: got %q", sh, in, name, got)
+				}
+				if _, err := os.Lstat(filepath.Join(root, "PWNED")); err == nil {
+					t.Fatalf("%s %q: the name %q was run", sh, in, name)
+				}
+			}
+		}
+	}
+}
+
 func isX(s string) bool { return s == "X=" }
 
 // The words arrive byte for byte in any script that is accepted.

@@ -70,7 +70,7 @@ func New(argv []string) (Command, error) {
 		if n := strings.IndexByte(arg, 0); n >= 0 {
 			return Command{}, &Error{Elem: i, Pos: n, Msg: "a zero byte cannot be part of a command"}
 		}
-		w := word(split(arg))
+		w := word(split(arg, quotes{}))
 		if p, ok := w.secondList(); ok {
 			return Command{}, &Error{Elem: i, Pos: p.pos, Msg: "only one of {files} and {dirs} may stand in one argument"}
 		}
@@ -86,7 +86,8 @@ func New(argv []string) (Command, error) {
 //
 // Placeholders work as in [New]; quotes around nothing but one are taken for what
 // is meant. Where a shell is needed they may stand wherever a word may, but not
-// beside other text in quotes, in backquotes, ${...}, arithmetic or a
+// beside other text in quotes ({file} may, in what echo, logger or notify-send are
+// to say), in backquotes, ${...}, arithmetic or a
 // here-document, nor after the string has changed its own parameters: what
 // another reading of the text would make of a path is not ours to guess. What
 // the command itself makes of its arguments is: "eval" is refused, "sh -c {file}"
@@ -102,7 +103,7 @@ func Parse(s, sh string) (Command, error) {
 	if strings.Trim(s, blanks) == "" || len(c.sh) == 0 {
 		return Command{}, ErrEmpty
 	}
-	quoted, err := checkScript(s)
+	q, err := checkScript(s)
 	if err != nil {
 		return Command{}, err
 	}
@@ -110,7 +111,7 @@ func Parse(s, sh string) (Command, error) {
 		c.vars, c.words = vars, words
 		return c, nil
 	}
-	return c.viaShell(s, quoted)
+	return c.viaShell(s, q)
 }
 
 // Words makes a command of what follows `--` on the command line: several words
@@ -188,8 +189,8 @@ func each(parts []part, yield func(part) bool) bool {
 }
 
 // viaShell compiles a string that the shell has to read.
-func (c Command) viaShell(s string, quoted []int) (Command, error) {
-	c.script = split(s, quoted...)
+func (c Command) viaShell(s string, q quotes) (Command, error) {
+	c.script = split(s, q)
 	if !c.HasPlaceholder() {
 		return c, nil
 	}
@@ -199,12 +200,12 @@ func (c Command) viaShell(s string, quoted []int) (Command, error) {
 			Msg:  fmt.Sprintf("%s cannot be handed to the shell %q safely", p.kind, c.Sh),
 			hint: "write the command as an array, or use sh, bash, ksh or zsh"}
 	}
-	return c.inScript(quoted)
+	return c.inScript(q)
 }
 
 // inScript compiles c.Shell for a shell that takes positional parameters.
-func (c Command) inScript(quoted []int) (Command, error) {
-	c.script = split(c.Shell, quoted...)
+func (c Command) inScript(q quotes) (Command, error) {
+	c.script = split(c.Shell, q)
 	if p, ok := attached(c.script, c.Shell); ok {
 		return Command{}, &Error{Elem: -1, Pos: p.pos,
 			Msg:  fmt.Sprintf("%s has to be a word of its own where a shell is needed", p.kind),

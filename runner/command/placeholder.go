@@ -28,6 +28,7 @@ type part struct {
 	text string // of kind text
 	pos  int    // byte offset where it begins
 	end  int    // and ends; a placeholder's with the quotes around it
+	in   bool   // it stands in double quotes beside other text
 }
 
 // word is one argument: the parts stand together without space.
@@ -40,9 +41,8 @@ type assign struct {
 }
 
 // split cuts s at its placeholders. ${file} is a shell's variable and {{file}}
-// a template's, so both stay text. quoted are the offsets of those that stand
-// alone in quotes, which go with them.
-func split(s string, quoted ...int) []part {
+// a template's, so both stay text. Quotes around nothing but a placeholder go with it.
+func split(s string, q quotes) []part {
 	var parts []part
 	from := 0
 	for i := 0; i < len(s); {
@@ -51,8 +51,8 @@ func split(s string, quoted ...int) []part {
 			i++
 			continue
 		}
-		p := part{kind: k, pos: i, end: i + n}
-		if slices.Contains(quoted, i) {
+		p := part{kind: k, pos: i, end: i + n, in: slices.Contains(q.within, i)}
+		if slices.Contains(q.alone, i) {
 			p.pos, p.end = p.pos-1, p.end+1
 		}
 		if p.pos > from {

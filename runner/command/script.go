@@ -27,10 +27,10 @@ func (c Command) withScript() (Command, error) {
 		return refuse(at, c.words[at][n].pos, c.words[at][n].kind.String()+" cannot stand in a script that has arguments of its own",
 			`hand the paths to it as arguments: "$@" in the script, {files} behind it`)
 	}
-	quoted, err := checkScript(c.Argv[at])
+	q, err := checkScript(c.Argv[at])
 	if err == nil {
 		c.words, c.sh, c.Shell = nil, flags, c.Argv[at]
-		c, err = c.inScript(quoted)
+		c, err = c.inScript(q)
 	}
 	var wrong *Error
 	if errors.As(err, &wrong) {

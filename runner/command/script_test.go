@@ -15,6 +15,7 @@ func TestPathsInTheScriptOfAShell(t *testing.T) {
 		{[]string{"bash", "-euo", "pipefail", "-c", "echo '{file}'"}, []string{"bash", "-euo", "pipefail", "-c", `echo "$1"`, "bash", "./a.go"}},
 		{[]string{"nice", "/bin/sh", "-ec", "echo {dirs}"}, []string{"nice", "/bin/sh", "-e", "-c", `echo "$@"`, "nice", "."}},
 		{[]string{"sh", "-c", `echo "$@"`, "sh", "{files}"}, []string{"sh", "-c", `echo "$@"`, "sh", "./a.go", "./$(touch hacked)'"}},
+		{[]string{"sh", "-c", `echo "got {file}!"`}, []string{"sh", "-c", `echo "got ${1}!"`, "sh", "./a.go"}},
 		{[]string{"sh", "{file}"}, []string{"sh", "./a.go"}},
 		{[]string{"python3", "-c", "{file}"}, []string{"python3", "-c", "./a.go"}},
 		{[]string{"sh", "-c", "echo a"}, []string{"sh", "-c", "echo a"}},
@@ -36,7 +37,7 @@ func TestScriptsThatCannotHavePaths(t *testing.T) {
 		in   []string
 		want string
 	}{
-		{[]string{"sh", "-c", `echo "got {file}"`}, "{file} cannot stand inside quotes (argument 3, character 11)"},
+		{[]string{"sh", "-c", `wc "got {file}"`}, "{file} cannot stand inside quotes (argument 3, character 9)"},
 		{[]string{"sh", "-c", "x --f={files}"}, "{files} has to be a word of its own where a shell is needed (argument 3, character 7)"},
 		{[]string{"sh", "-c", "echo {file}", "x", "{files}"}, "{file} cannot stand in a script that has arguments of its own (argument 3, character 6)"},
 		{[]string{"{file}", "sh", "-c", "echo {file}"}, "{file} cannot stand before the script of a shell (argument 1, character 1)"},

@@ -21,18 +21,30 @@ func bourne(sh []string) bool {
 // would not stand for the path: in quotes, where another program may read the
 // text once more, and wherever this reading of the shell's grammar is not sure.
 // That is not what keeps a path from being run (it never becomes script text);
-// it keeps a placeholder from silently meaning something else. It returns where
-// those stand that are alone in quotes.
-func checkScript(s string) (quoted []int, err error) {
+// it keeps a placeholder from silently meaning something else.
+func checkScript(s string) (quotes, error) {
 	r := reader{src: s}
 	for r.pos < len(s) && r.err == nil {
 		r.step()
 	}
 	if r.err != nil {
-		return nil, r.err
+		return quotes{}, r.err
 	}
-	return r.quoted, nil
+	return r.quotes, nil
 }
+
+// quotes says which placeholders of a script stand in quotes, by their offsets.
+type quotes struct {
+	alone  []int // nothing else is in them
+	within []int // beside other text, in double ones
+}
+
+// speakers are commands that only say what they are given. To anything else a path
+// in the middle of a quoted text may be script, as in `sh -c "wc {file}; ls"`.
+var speakers = []string{"echo", "notify-send", "logger"}
+
+// leaders are words after which a command begins.
+var leaders = []string{"if", "then", "elif", "else", "while", "until", "do", "!", "{", "time"}
 
 // frame is a construct that the reader is inside of.
 type frame byte
@@ -51,7 +63,7 @@ type reader struct {
 	stack []frame
 	err   *Error
 
-	quoted []int // placeholders alone in quotes
+	quotes quotes
 
 	why       string // why nothing from here on can hold a placeholder
 	hereDoc   bool   // a here-document begins at the next newline
@@ -59,6 +71,7 @@ type reader struct {
 	hasFunc   bool
 	braces    int
 	word      []byte // the unquoted word being read
+	first     string // the first word of the command that is being read; "?": not sure
 	inSet     bool   // after the word `set`
 	setOption bool   // after `set -o`
 }
@@ -75,7 +88,7 @@ func (r *reader) step() {
 		return
 	}
 	if k, n := aloneInQuotes(r.src, r.pos); n > 0 && (c == '"' || c == '\'') && !r.afterDollar() {
-		r.quoted = append(r.quoted, r.pos+1)
+		r.quotes.alone = append(r.quotes.alone, r.pos+1)
 		r.placeholder(k)
 		r.pos += n
 		return
@@ -108,6 +121,8 @@ func (r *reader) placeholder(k kind) {
 	why, hint := r.why, ""
 	switch {
 	case why != "":
+	case k == file && r.spoken():
+		r.quotes.within = append(r.quotes.within, r.pos)
 	case r.top() == inDouble:
 		why, hint = "inside quotes", "take it out of the quotes: it is quoted by itself"
 	case r.hasFunc && (r.braces > 0 || len(r.stack) > 0):
@@ -117,6 +132,12 @@ func (r *reader) placeholder(k kind) {
 	if why != "" {
 		r.refuse(r.pos, k, why, hint)
 	}
+}
+
+// spoken tells whether the reader is within the quotes of a command that only says
+// what it is given, and nothing is done with what that writes but to show it.
+func (r *reader) spoken() bool {
+	return len(r.stack) == 1 && r.top() == inDouble && !r.hasFunc && slices.Contains(speakers, r.first)
 }
 
 func (r *reader) refuse(pos int, k kind, why, hint string) {
@@ -167,6 +188,7 @@ func (r *reader) dollar() {
 		r.opaque("))", "inside arithmetic")
 	case strings.HasPrefix(rest, "$("):
 		r.endWord()
+		r.first = ""
 		r.push(inCommand, 2)
 	case strings.HasPrefix(rest, "${"):
 		r.opaque("}", "inside ${...}")
@@ -179,6 +201,7 @@ func (r *reader) dollar() {
 // operator reads a byte that ends a word.
 func (r *reader) operator(c byte) {
 	rest := r.src[r.pos:]
+	r.newCommand(c)
 	switch {
 	case strings.HasPrefix(rest, "<<<"):
 		r.pos += 3
@@ -201,6 +224,18 @@ func (r *reader) operator(c byte) {
 	}
 }
 
+// newCommand notes what an operator makes of the command being read.
+func (r *reader) newCommand(c byte) {
+	switch {
+	case c == '<', c == '>', c == ')':
+		r.first = "?"
+	case c == ' ', c == '\t', c == '\r':
+	case r.pos > 0 && strings.IndexByte("<>", r.src[r.pos-1]) >= 0: // ">&" and ">|" end no command
+	default:
+		r.first = ""
+	}
+}
+
 func (r *reader) closeParen() {
 	switch {
 	case len(r.stack) == 0:
@@ -218,6 +253,9 @@ func (r *reader) closeParen() {
 func (r *reader) endWord() {
 	w := string(r.word)
 	r.word = r.word[:0]
+	if name, _, isVar := strings.Cut(w, "="); r.first == "" && !slices.Contains(leaders, w) && !(isVar && isName(name)) {
+		r.first = w
+	}
 	switch {
 	case w == "":
 	case r.setOption:

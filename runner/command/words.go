@@ -188,6 +188,9 @@ func (l *lexer) quoted(q byte) (string, bool) {
 		return "", false
 	}
 	inner := rest[:end]
+	if slices.ContainsFunc(split(inner, quotes{}), isPlaceholder) {
+		return "", false
+	}
 	if q == '"' && strings.ContainsAny(inner, "$`\\!") {
 		return "", false
 	}
