@@ -272,3 +272,65 @@ func TestStoppedCommandIsSaid(t *testing.T) {
 	s.end(syscall.SIGTERM)
 	s.assertNothingLeft()
 }
+
+// foreground is the group of the terminal's foreground job.
+func (s *terminal) foreground() (group int) {
+	s.t.Helper()
+	raw, err := s.tty.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { group, err = unix.IoctlGetInt(int(fd), unix.TIOCGPGRP) })
+	}
+	if err != nil {
+		s.t.Fatalf("the terminal's foreground job: %v", err)
+	}
+	return group
+}
+
+// In the background flinch goes on, whatever is typed into the shell; the shell's kill ends it; brought back, it obeys its keys.
+func TestBackgroundJob(t *testing.T) {
+	t.Parallel()
+	needs(t, "bash")
+	// What a run says is not what was typed.
+	serve := func(word string) string {
+		return flinchPath + fmt.Sprintf(` --service -- sh -c 'echo "%c""%s $(cat a.txt)"; exec sleep 1000'`, word[0], word[1:])
+	}
+	for name, begin := range map[string]func(s *terminal, word string){
+		"started there": func(s *terminal, word string) {
+			s.press(serve(word) + " &\r")
+			s.waitErr("\n" + word + " ")
+		},
+		"sent there": func(s *terminal, word string) {
+			s.press(serve(word) + "\r")
+			s.waitErr("\n" + word + " ")
+			s.press("\x1a")
+			eventually(s.t, "flinch is stopped", func() bool { p, ok := readProc(s.flinch()); return ok && p.state == 'T' })
+			s.press("bg\r")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := project(t, map[string]string{"a.txt": "0"})
+			s := onTerminal(t, dir, "bash", "--norc", "--noprofile", "-i")
+			s.press("PS1='shell> '\r")
+			begin(s, "first")
+			for i := range 3 {
+				s.press(fmt.Sprintf("echo typed $((%d+40))\r", i))
+				s.waitErr(fmt.Sprintf("typed %d\r\n", i+40))
+				write(t, filepath.Join(dir, "a.txt"), fmt.Sprint(i+1))
+				s.waitErr(fmt.Sprintf("\nfirst %d\r\n", i+1))
+			}
+			s.press("fg\r")
+			eventually(t, "flinch is in the foreground", func() bool { return s.foreground() == s.flinch() })
+			s.press("q\r") // the shell has left the terminal reading lines
+			eventually(t, "flinch has ended", func() bool { return s.flinch() == 0 })
+			s.press("echo ended $?\r")
+			s.waitErr("ended 0\r\n")
+			begin(s, "second")
+			s.press("kill %1\r")
+			eventually(t, "flinch has ended", func() bool { return s.flinch() == 0 })
+			s.press("exit 0\r")
+			s.ended()
+			s.assertNothingLeft()
+		})
+	}
+}

@@ -18,7 +18,7 @@ import (
 // bring the terminal back to lines with echo.
 func (s *session) listen(ctx context.Context) (signals chan os.Signal, keys chan byte) {
 	signals, keys = make(chan os.Signal, 16), make(chan byte)
-	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGPIPE, unix.SIGWINCH)...)
+	signal.Notify(signals, append(enders(), unix.SIGTSTP, unix.SIGCONT, unix.SIGPIPE, unix.SIGWINCH)...)
 	s.keyboard = s.openKeys(ctx, keys)
 	return signals, keys
 }
@@ -35,6 +35,7 @@ func (s *session) steer(ctx context.Context, signals chan os.Signal, keys <-chan
 		case <-s.quits:
 			s.ask(ctx, runner.Request{Verb: runner.DoQuit})
 		case key := <-keys:
+			s.keyboard.resume() // a shell's `fg` does not tell a job that ran in the background
 			s.key(ctx, key)
 		case err := <-s.failed:
 			s.failed <- err
@@ -65,6 +66,8 @@ func (s *session) signal(ctx context.Context, sig unix.Signal) {
 		s.printer.Resized()
 	case unix.SIGTSTP:
 		s.stopSelf(ctx)
+	case unix.SIGCONT: // from outside, or the shell's `fg`
+		s.keyboard.resume()
 	default:
 		if s.endedBy.CompareAndSwap(0, int32(sig)) {
 			s.ask(ctx, runner.Request{Verb: runner.DoQuit})
