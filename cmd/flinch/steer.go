@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,9 +103,17 @@ func (s *session) interrupts() func(runner.Event) {
 func (s *session) stopSelf(ctx context.Context) {
 	s.ask(ctx, runner.Request{Verb: runner.DoSuspend})
 	s.keyboard.suspend()
-	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	stopHere()
 	s.keyboard.resume()
 	s.ask(ctx, runner.Request{Verb: runner.DoContinue})
+}
+
+// stopHere stops flinch, and returns when it goes on. Sent to the process, the signal could be taken by another thread, and
+// this one would go on for a while, with the terminal that was just given back.
+func stopHere() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
 }
 
 const keyHelp = "keys: r run all again, p pause or resume, s status, q quit, Ctrl-C stop"
