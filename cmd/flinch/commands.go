@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -129,6 +130,22 @@ func completionCommand() *cobra.Command {
 				return root.GenPowerShellCompletionWithDesc(out)
 			}
 			return usageError(cmd, fmt.Errorf("completion: unknown shell %q, want bash, zsh, fish or powershell", args[0]))
+		},
+	}
+}
+
+// helpCommand is cobra's, but for a command that does not exist: that is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "explain a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError(cmd.Root(), fmt.Errorf("help: unknown command %q", strings.Join(args, " ")))
+			}
+			target.InitDefaultHelpFlag()
+			return target.Help()
 		},
 	}
 }

@@ -244,6 +244,23 @@ type fate struct {
 // fates asks the flinch that runs here, if one does, what happened to the paths
 // last; nil: it is not known. What rules make of them is answered without it.
 func (o *options) fates(paths []string) []*fate {
+	list := o.askExplain(paths, true)
+	if list == nil {
+		return nil
+	}
+	fates := make([]*fate, len(list))
+	for i := range list {
+		fates[i] = fateOf(&list[i])
+	}
+	return fates
+}
+
+func fateOf(e *control.Explanation) *fate {
+	return &fate{Watch: e.Watch, Seen: e.Seen, Op: e.Op, Batch: e.Batch, Runs: e.Runs, Fate: e.Fate}
+}
+
+// askExplain asks the flinch that runs here; nil: there is none, or it does not answer.
+func (o *options) askExplain(paths []string, brief bool) []control.Explanation {
 	c, err := o.find()
 	if err != nil {
 		return nil
@@ -255,15 +272,11 @@ func (o *options) fates(paths []string) []*fate {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fatePatience)
 	defer cancel()
-	list, err := c.Explain(ctx, abs, true)
+	list, err := c.Explain(ctx, abs, brief)
 	if err != nil || len(list) != len(paths) {
 		return nil
 	}
-	fates := make([]*fate, len(list))
-	for i, e := range list {
-		fates[i] = &fate{Watch: e.Watch, Seen: e.Seen, Op: e.Op, Batch: e.Batch, Runs: e.Runs, Fate: e.Fate}
-	}
-	return fates
+	return list
 }
 
 // fatePatience is how long explain waits for a flinch that runs here.

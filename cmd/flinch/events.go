@@ -46,6 +46,9 @@ func (e *eventPrinter) run(ctx context.Context, dirs []string) error {
 	if e.json && e.raw {
 		return exit(exitUsage, errors.New("--json and --raw: choose one"))
 	}
+	if e.filter.once < 0 || e.filter.timeout < 0 {
+		return exit(exitUsage, errors.New("--once and --timeout: cannot be negative"))
+	}
 	log, err := e.logger(e.err)
 	if err != nil {
 		return err

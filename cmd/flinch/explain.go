@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flinch-run/flinch/control"
 	"github.com/flinch-run/flinch/rule"
 )
 
@@ -51,14 +54,6 @@ type ruleAnswer struct {
 }
 
 func (o *options) explain(paths []string, asJSON bool) error {
-	cfg, err := o.load(nil, false)
-	if err != nil {
-		return err
-	}
-	p, err := newPlan(cfg)
-	if err != nil {
-		return exit(exitUsage, err)
-	}
 	colored, err := o.colored(o.out)
 	if err != nil {
 		return err
@@ -67,7 +62,10 @@ func (o *options) explain(paths []string, asJSON bool) error {
 	if asJSON {
 		render = func(b *bytes.Buffer, a *answer) { a.json(b) }
 	}
-	texts, silent := p.explainAll(paths, o.fates(paths), render)
+	texts, silent, err := o.explainHere(paths, render)
+	if err != nil {
+		return err
+	}
 	for _, text := range texts {
 		if _, err := o.out.Write(text); err != nil {
 			return err
@@ -77,6 +75,43 @@ func (o *options) explain(paths []string, asJSON bool) error {
 		return exit(exitFailed, nil)
 	}
 	return nil
+}
+
+// explainHere asks the config; where there is none, the flinch that runs here
+// without one.
+func (o *options) explainHere(paths []string, render func(*bytes.Buffer, *answer)) (texts [][]byte, silent bool, err error) {
+	cfg, err := o.load(nil, false)
+	if errors.Is(err, fs.ErrNotExist) && o.config == "" {
+		if list := o.askExplain(paths, false); list != nil {
+			text, silent := renderAll(list, render)
+			return [][]byte{text}, silent, nil
+		}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	p, err := newPlan(cfg)
+	if err != nil {
+		return nil, false, exit(exitUsage, err)
+	}
+	texts, silent = p.explainAll(paths, o.fates(paths), render)
+	return texts, silent, nil
+}
+
+// renderAll writes what a flinch that runs answers.
+func renderAll(list []control.Explanation, render func(*bytes.Buffer, *answer)) (text []byte, silent bool) {
+	var b bytes.Buffer
+	for i := range list {
+		e := &list[i]
+		a := answer{Path: e.Path, Root: e.Root, Why: e.Why, fate: fateOf(e)}
+		for _, r := range e.Rules {
+			a.Rules = append(a.Rules, ruleAnswer(r))
+			a.Reacts = a.Reacts || r.Reacts
+		}
+		silent = silent || !a.Reacts
+		render(&b, &a)
+	}
+	return b.Bytes(), silent
 }
 
 // explainAll shares the paths among all CPUs, since people pipe whole trees into

@@ -44,6 +44,9 @@ func newPlan(cfg *config.Config) (*plan, error) {
 // root are looked for.
 func newPlanFor(cfg *config.Config, getenv func(root int) func(string) string) (*plan, error) {
 	p := &plan{cfg: cfg, file: -1}
+	if cfg.Backend == config.BackendFanotify {
+		return nil, config.Sorted([]*config.Error{cfg.Errorf(cfg.Pos("backend"), "fanotify: not yet in this version")})
+	}
 	if err := p.resolveRoots(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,8 +39,8 @@ they are, a single word with spaces or shell syntax is run by the shell.
 {files}, {dirs} and {file} in it stand for what has changed.`
 
 // newRoot is the whole command line.
-func newRoot(io stdio) *cobra.Command {
-	o := &options{stdio: io}
+func newRoot(files stdio) *cobra.Command {
+	o := &options{stdio: files}
 	root := &cobra.Command{
 		Use:           "flinch [flags] [-- COMMAND [ARG...]]",
 		Short:         "run commands the moment files change",
@@ -47,11 +48,16 @@ func newRoot(io stdio) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 		RunE:          func(cmd *cobra.Command, args []string) error { return o.runRoot(cmd, args) },
+
+		PersistentPreRunE: func(*cobra.Command, []string) error { return o.checkCommon() },
 	}
-	root.SetIn(io.in)
-	root.SetOut(io.out)
-	root.SetErr(io.err)
+	root.SetVersionTemplate("flinch {{.Version}}\n")
+	root.SetHelpCommand(helpCommand())
+	root.SetIn(files.in)
+	root.SetOut(files.out)
+	root.SetErr(files.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	o.commonFlags(root.PersistentFlags())
 	o.runFlags(root.Flags())
@@ -72,6 +78,16 @@ func (o *options) commonFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "say only what went wrong")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "say also what was seen and what nothing reacted to")
 	f.StringVar(&o.color, "color", "auto", "`auto|always|never`; NO_COLOR is obeyed")
+}
+
+// checkCommon finds what is wrong with the flags that all commands share, also where
+// a command has no use for them.
+func (o *options) checkCommon() error {
+	if _, err := o.colored(o.out); err != nil {
+		return err
+	}
+	_, err := o.logger(io.Discard)
+	return err
 }
 
 func (o *options) runFlags(f *pflag.FlagSet) {
