@@ -92,25 +92,37 @@ func (h *Host) emit(e Event) {
 // nextDeadline is the earliest deadline of all runs; zero: there is none.
 func (h *Host) nextDeadline() (next time.Time) {
 	if h.guardian != nil {
-		next = h.guardian.due
+		next = earliest(h.guardian.due, h.guardian.again)
 	}
 	if !h.suspended.IsZero() {
 		return next
 	}
 	for _, t := range h.trees {
-		for _, at := range [...]time.Time{t.deadline, t.look} {
-			if !at.IsZero() && (next.IsZero() || at.Before(next)) {
-				next = at
-			}
-		}
+		next = earliest(next, t.deadline, t.look)
 	}
 	return next
 }
 
+// earliest is the first of the times that are not zero; zero if all are.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, at := range times {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
 // expire handles the deadlines that have passed.
 func (h *Host) expire(now time.Time) {
-	if h.guardian != nil && !h.guardian.due.IsZero() && !now.Before(h.guardian.due) {
-		h.guardian.flush()
+	if g := h.guardian; g != nil {
+		if !g.due.IsZero() && !now.Before(g.due) {
+			g.flush()
+		}
+		if !g.again.IsZero() && !now.Before(g.again) {
+			g.again = time.Time{}
+			h.ensureGuardian()
+		}
 	}
 	if !h.suspended.IsZero() {
 		return

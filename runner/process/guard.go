@@ -31,6 +31,7 @@ type guardian struct {
 	unsent  []byte
 	due     time.Time // to send it; zero: nothing is unsent
 	started time.Time
+	again   time.Time // when to start another one; zero: one is there, or no run
 }
 
 // guard makes sure that there is a guardian, and tells it of a run.
@@ -40,20 +41,25 @@ func (h *Host) guard(t *Tree) {
 	}
 	if h.guardian.pid == 0 {
 		h.ensureGuardian()
-		return
+	} else {
+		h.guardian.add(t)
 	}
-	h.guardian.add(t)
 }
 
-// ensureGuardian starts one, and tells it everything there is.
+// ensureGuardian starts one, and tells it everything there is. One that keeps dying is started again after a while.
 func (h *Host) ensureGuardian() {
 	g := h.guardian
-	if h.ended || h.closing || time.Since(g.started) < guardAgain {
+	if h.ended || h.closing {
 		return
 	}
-	g.started = time.Now()
+	if again := g.started.Add(guardAgain); time.Now().Before(again) {
+		g.again = again
+		return
+	}
+	g.started, g.again = time.Now(), time.Time{}
 	if err := g.start(h.id, h.null); err != nil {
 		h.log.Debug("no guardian", "err", err)
+		g.again = g.started.Add(guardAgain)
 		return
 	}
 	if h.cgroups != nil {

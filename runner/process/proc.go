@@ -18,6 +18,8 @@ type Proc struct {
 	Command                     string // the command line; only in events and answers, and empty where it is not readable
 	Wait                        string // the kernel function that it waits in; only in events, and empty where unknown
 
+	Foreign bool // it runs as somebody whom we may not signal; only in events
+
 	threads int
 	bare    bool // it has an environment, and that is empty
 }
@@ -28,7 +30,10 @@ func (p Proc) String() string { return fmt.Sprintf("%s (pid %d)", p.Name, p.PID)
 // Where is "node (pid 123), state D, waits in nfs_wait_bit_killable": why it may not end.
 func (p Proc) Where() string {
 	text := fmt.Sprintf("%s, state %c", p, p.State)
-	if p.Wait != "" {
+	switch {
+	case p.Foreign:
+		text += ", runs as another user who alone may end it"
+	case p.Wait != "":
 		text += ", waits in " + p.Wait
 	}
 	return text
@@ -41,6 +46,7 @@ func (p Proc) alive() bool { return p.State != 'Z' && p.State != 'X' || p.thread
 func described(procs []Proc) []Proc {
 	for i := range procs {
 		procs[i].Command = commandLine(procs[i].PID)
+		procs[i].Foreign = unix.Kill(procs[i].PID, 0) == unix.EPERM
 		if wait, err := slurp(procPath(procs[i].PID, "wchan")); err == nil && string(wait) != "0" {
 			procs[i].Wait = string(wait)
 		}
