@@ -303,6 +303,11 @@ func (v *follower) differences() []string {
 	disk := v.disk()
 	v.adopt(disk)
 	wrong := append(v.diff(disk, v.model), v.diff(disk, v.tree())...)
+	v.w.call(func() {
+		if n := len(v.w.set.items); n > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d paths are still to be told", n))
+		}
+	})
 	slices.Sort(wrong)
 	return wrong
 }

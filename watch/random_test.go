@@ -174,6 +174,7 @@ func (s *wishes) change(to int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.since = append(s.since, s.now.Load(), to)
+	trace("== wish %d", to)
 	s.now.Store(to)
 }
 
@@ -296,7 +297,6 @@ func (v *vandal) outside() string {
 func (v *vandal) act() {
 	switch p, n := v.path(), v.r.IntN(40); n {
 	case 0, 1, 2, 3:
-		trace("mkdir %s", p)
 		_ = os.Mkdir(p, 0o755)
 	case 4, 5:
 		_ = os.MkdirAll(p, 0o755)
@@ -509,6 +509,7 @@ func (v *follower) call(r *rand.Rand) {
 		v.wishes.change(int32(r.IntN(len(ignored))))
 		v.w.Refresh()
 	case 1:
+		trace("== refresh")
 		v.w.Refresh()
 	case 2:
 		_ = v.w.Stats()
@@ -533,6 +534,7 @@ func (v *follower) mark() chan struct{} {
 	c := make(chan struct{})
 	v.mu.Lock()
 	id := v.asked.Add(1)
+	trace("== mark %d", id)
 	v.marks[id] = c
 	v.mu.Unlock()
 	v.w.Mark(id)
@@ -581,6 +583,11 @@ func (v *follower) replay(b Batch) {
 		trace("  %v %v %s from %s %v", c.Op, c.Type, c.Path, c.From, c.Recovered)
 	}
 	trace("  -- %v", b.Roots)
+	defer func(failed bool) {
+		if !failed && v.t.Failed() {
+			v.t.Log(strings.Join(traced.all(), "\n"))
+		}
+	}(v.t.Failed())
 	for _, c := range b.Changes {
 		gone := c.Path
 		if c.Op == Rename {

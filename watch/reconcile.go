@@ -117,9 +117,9 @@ func (w *Watcher) surveyed(j *job, s *survey, began time.Time) {
 	if n.flags&unreadable != 0 && n.id < 0 && !w.silent {
 		w.again(n) // a watch was not to be had while it could not be read
 	}
-	n.flags &^= unreadable | fresh
 	// Nothing will tell later that a name in a polled directory is new. Unless none has come or gone, all are taken for new.
-	hush := j.marks.quiet && !j.marks.list && (n.flags&polled == 0 || s.ctime == n.ctime)
+	hush := j.marks.quiet && !j.marks.list && (n.flags&polled == 0 || n.flags&fresh == 0 && s.ctime != 0 && s.ctime == n.ctime)
+	n.flags &^= unreadable | fresh
 	n.ino, n.dev, n.mode = s.ino, s.dev, s.mode
 	if n.id > 0 && !w.at(n.dev).poll {
 		n.flags &^= polled

@@ -74,6 +74,9 @@ func (r *rescan) one(e *eye, s *survey) {
 		}
 	}
 	r.compare(e, s, fd)
+	if r.quiet && (e.self(fd) != nil || nanos(e.st.Ctime) != s.ctime) {
+		s.ctime = 0 // a name may have come between
+	}
 }
 
 // state takes down what an open directory is like.

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"time"
 )
@@ -41,6 +42,7 @@ type item struct {
 	retyped       bool   // a folder was told to be written: something else was there
 	origin        string // explicit Rename: the path where this was before the batch
 	held          bool
+	twin          *item // in mates: a further path that named the same thing
 }
 
 // hold is a removal that is not told before its time: its other half may be still unread.
@@ -249,7 +251,7 @@ func keep(held map[place]*item, at place, it *item) map[place]*item {
 func (s *Set) born(at place, it *item, mates map[mate]*item, joined map[*item]bool) Change {
 	c := it.last
 	c.Op = Create
-	from := mates[mateOf(at.root, it.is)]
+	from := it.mate(at, mates[mateOf(at.root, it.is)], joined)
 	if it.origin != "" {
 		from = s.items[place{at.root, it.origin}]
 	}
@@ -259,6 +261,21 @@ func (s *Set) born(at place, it *item, mates map[mate]*item, joined map[*item]bo
 		c.Recovered = c.Recovered || from.last.Recovered
 	}
 	return c
+}
+
+// mate finds the other half of a rename among the removed paths that named the same thing. A file with several names has several
+// of them; one that kept its name in its folder comes first.
+func (it *item) mate(at place, of *item, joined map[*item]bool) (found *item) {
+	for ; of != nil; of = of.twin {
+		if joined[of] || !it.is.same(of.was) {
+			continue
+		}
+		if path.Base(of.last.Path) == path.Base(at.path) {
+			return of
+		}
+		found = of
+	}
+	return found
 }
 
 // mate is how the two halves of a rename find each other.
@@ -281,7 +298,9 @@ func (s *Set) mates() map[mate]*item {
 		if mates == nil {
 			mates = make(map[mate]*item)
 		}
-		mates[mateOf(at.root, it.was)] = it
+		m := mateOf(at.root, it.was)
+		it.twin = mates[m]
+		mates[m] = it
 	}
 	return mates
 }

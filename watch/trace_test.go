@@ -21,7 +21,7 @@ func trace(format string, args ...any) {
 	traced.mu.Lock()
 	defer traced.mu.Unlock()
 	traced.lines = append(traced.lines, fmt.Sprintf(format, args...))
-	traced.lines = traced.lines[max(0, len(traced.lines)-400):]
+	traced.lines = traced.lines[max(0, len(traced.lines)-4000):]
 }
 
 func (t *tracing) all() []string {
