@@ -463,6 +463,11 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/v1/wait", `{"timeout_ms":-1}`, 400, "timeout_ms: -1 is negative"},
 		{"GET", "/v1/runs/x", ``, 400, `run: "x" is no number`},
 		{"GET", "/v1/runs/8", ``, 404, "run 8 is not remembered"},
+		{"GET", "/v2/status", ``, 404, "GET /v2/status: there is no such request"},
+		{"DELETE", "/v1/status", ``, 404, "DELETE /v1/status: there is no such request"},
+		{"POST", "/v1/explain", `{"paths":["a"],"paths_b64":["Yg=="]}`, 400, "paths and paths_b64: choose one"},
+		{"POST", "/v1/trigger", `{"rules":["a"],"paths_b64":["!"]}`, 400, "body: illegal base64 data at input byte 0"},
+		{"POST", "/v1/restart", `{"rules":["a"],"paths_b64":["Yg=="]}`, 400, "restart: paths are for trigger"},
 		{"GET", "/v1/events?since=-1", ``, 400, `since: "-1" is no number`},
 	} {
 		w := httptest.NewRecorder()

@@ -39,6 +39,9 @@ func Handler(b Backend) http.Handler {
 	}
 	mux.HandleFunc("GET /v1/events", h.events)
 	mux.HandleFunc("GET /v1/metrics", h.metrics)
+	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
+		return nil, &Error{Status: http.StatusNotFound, Msg: r.Method + " " + r.URL.Path + ": there is no such request", Help: "see docs/api.md"}
+	}))
 	return mux
 }
 

@@ -353,6 +353,8 @@ func (o *options) printVerdict(r control.RuleStatus) {
 		if r.Last.Error != "" {
 			text += ": " + r.Last.Error
 		}
+	} else if strings.HasPrefix(r.Why, text) { // "blocked by build"
+		text = r.Why
 	} else if r.Why != "" {
 		text += ": " + r.Why
 	}
