@@ -9,7 +9,7 @@ import (
 	"github.com/flinch-run/flinch/config"
 )
 
-var goFiles = []string{"**/*.go", "go.mod", "go.sum"}
+var goFiles = []string{"**/*.go", "go.{mod,sum}"}
 
 // golang: vet, test and build, and a service for each main package.
 func (p project) golang() bool {
@@ -20,7 +20,7 @@ func (p project) golang() bool {
 	vet.files(goFiles)
 	test := p.rule(config.Task, "test", []string{"go", "test", "./..."})
 	test.say("{dirs} in place of ./... tests the folders that have changed only.")
-	test.files(append(slices.Clone(goFiles), "**/testdata/**"))
+	test.files([]string{"**/{*.go,testdata/**}", goFiles[1]})
 	test.set("busy", "restart")
 	p.goBuild(p.mains())
 	return true

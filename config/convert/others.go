@@ -114,7 +114,7 @@ func pythonArgs(file, source string) ([]string, bool) {
 var makeTarget = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)\s*:([^=]|$)`)
 
 // makefile: the usual targets as tasks, run or serve as a service; else the
-// first target.
+// first target. What builds goes first, since two makes at once would both do it.
 func (p project) makefile() bool {
 	source := ""
 	for _, name := range []string{"GNUmakefile", "makefile", "Makefile"} {
@@ -127,15 +127,19 @@ func (p project) makefile() bool {
 		return false
 	}
 	p.ignore("*.o", "*.a", "*.d", "/bin/", "/build/")
-	for _, name := range []string{"all", "build", "test", "check", "lint", "vet"} {
-		if slices.Contains(targets, name) {
-			p.makeTask(name)
+	build := firstOf(targets, "all", "build")
+	for _, name := range []string{build, firstOf(targets, "test", "check"), firstOf(targets, "lint"), firstOf(targets, "vet")} {
+		if name == "" {
+			continue
+		}
+		if r := p.makeTask(name); name != build && build != "" {
+			r.set("needs", []string{build})
 		}
 	}
-	for _, name := range []string{"run", "serve", "server", "start", "dev"} {
-		if slices.Contains(targets, name) {
-			p.rule(config.Service, name, []string{"make", name})
-			break
+	if name := firstOf(targets, "run", "serve", "server", "start", "dev"); name != "" {
+		r := p.rule(config.Service, name, []string{"make", name})
+		if build != "" {
+			r.set("needs", []string{build})
 		}
 	}
 	if len(p.d.rules) == 0 {
@@ -144,10 +148,21 @@ func (p project) makefile() bool {
 	return true
 }
 
-func (p project) makeTask(name string) {
+// firstOf is the first of the names that is a target; empty if none is.
+func firstOf(targets []string, names ...string) string {
+	for _, name := range names {
+		if slices.Contains(targets, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func (p project) makeTask(name string) *ruleDraft {
 	r := p.rule(config.Task, name, []string{"make", name})
 	r.say("Name the sources in files: what make writes itself should not be among them.")
 	r.files([]string{"**"})
+	return r
 }
 
 // makeTargets lists the plain targets in order.
