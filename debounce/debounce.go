@@ -157,11 +157,33 @@ func Run[T, M any](ctx context.Context, in <-chan Input[T, M], out chan<- Wave[T
 		case input, ok := <-in:
 			in = drain(q, add(q, in, input, ok))
 		case <-timer.C:
-			in = drain(q, in)
+			in = drain(q, grace(q, timer, in, now))
 		case ready <- wave:
 			q.commit(now)
 		}
 	}
+}
+
+// A timer that rings lateRing after its time says that the machine is busy: what happened before may still be on its way, and is given
+// busyGrace.
+const (
+	lateRing  = time.Millisecond
+	busyGrace = 2 * time.Millisecond
+)
+
+// grace waits a moment more if the timer that was armed at that time has rung late.
+func grace[T, M any](q *Queue[T, M], timer *time.Timer, in <-chan Input[T, M], armed time.Time) <-chan Input[T, M] {
+	due, ok := q.next(armed)
+	if !ok || time.Since(due) < lateRing {
+		return in
+	}
+	timer.Reset(busyGrace)
+	select {
+	case <-timer.C:
+	case input, ok := <-in:
+		in = add(q, in, input, ok)
+	}
+	return in
 }
 
 // arm sets the timer to the next moment after now at which the queue can change its mind.

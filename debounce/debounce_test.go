@@ -127,3 +127,34 @@ func TestRunPassesMarksOn(t *testing.T) {
 		}
 	})
 }
+
+// A timer that rings late gives what is on its way a moment more; one that is on time does not.
+func TestGrace(t *testing.T) {
+	for _, c := range []struct {
+		late, comes time.Duration
+		want        int
+	}{
+		{0, 0, 1},
+		{lateRing, busyGrace / 2, 2},
+		{lateRing, busyGrace * 2, 1},
+		{time.Second, 0, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			q := NewQueue[string, int](Options[string]{Lanes: []Lane{{}}})
+			armed := time.Now()
+			item := func(key string) Input[string, int] {
+				return Input[string, int]{Items: []Item[string]{{Value: key, Fact: Fact{Key: key, State: Whole, Time: time.Now()}, Lanes: []int{0}}}}
+			}
+			q.Add(item("a"), armed)
+			time.Sleep(wholeQuiet + c.late)
+			in := make(chan Input[string, int], 1)
+			go func() { time.Sleep(c.comes); in <- item("b") }()
+			grace(q, time.NewTimer(time.Hour), in, armed)
+			wave, _ := q.Take(time.Now().Add(time.Second))
+			time.Sleep(c.comes) // for the sender's end
+			if got := len(wave.Batches[0].Items); got != c.want {
+				t.Errorf("%v late, more after %v: %d items, want %d", c.late, c.comes, got, c.want)
+			}
+		})
+	}
+}
