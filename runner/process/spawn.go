@@ -1,8 +1,10 @@
 package process
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -48,6 +50,8 @@ func (e *StartError) Hint() string {
 	switch {
 	case errors.Is(e.Err, errNoDir):
 		return "the working directory does not exist (yet)"
+	case errors.Is(e.Err, errCarriage):
+		return "it was written on Windows: sed -i 's/\\r$//' " + e.Path
 	case errors.Is(e.Err, errNoInterpreter):
 		return "the interpreter that its first line (or the loader that the binary) names does not exist"
 	case errors.Is(e.Err, fs.ErrNotExist) && strings.Contains(e.Path, "/"):
@@ -69,6 +73,8 @@ func (e *StartError) Hint() string {
 var (
 	errNoDir         = errors.New("no such working directory")
 	errNoInterpreter = errors.New("its interpreter does not exist")
+	errCarriage      = errors.New("its first line ends in a carriage return")
+	errFolder        = errors.New("it is a folder")
 	errEmpty         = errors.New("empty command")
 )
 
@@ -98,15 +104,21 @@ func passing(err error) bool {
 	return errors.Is(err, syscall.ETXTBSY) || errors.Is(err, syscall.EAGAIN)
 }
 
-// diagnose tells the three meanings of ENOENT apart.
+// diagnose tells the meanings of ENOENT and EACCES apart.
 func diagnose(j *job, err error) error {
-	if !errors.Is(err, syscall.ENOENT) {
+	info, serr := os.Stat(j.abs(j.path))
+	switch {
+	case errors.Is(err, syscall.EACCES) && serr == nil && info.IsDir():
+		return errFolder
+	case !errors.Is(err, syscall.ENOENT):
 		return err
-	}
-	if j.spec.Dir != "" && !exists(j.spec.Dir) {
+	case j.spec.Dir != "" && !exists(j.spec.Dir):
 		return errNoDir
-	}
-	if exists(j.abs(j.path)) {
+	case !strings.Contains(j.path, "/"): // what the folder has of this name was not meant
+		return err
+	case serr == nil && carriage(j.abs(j.path)):
+		return errCarriage
+	case serr == nil:
 		return errNoInterpreter
 	}
 	return err
@@ -115,6 +127,17 @@ func diagnose(j *job, err error) error {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// carriage tells whether a script names its interpreter in a line with a Windows end: "sh\r" is no program.
+func carriage(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	line, _ := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n') // the kernel reads no more
+	return strings.HasPrefix(line, "#!") && strings.HasSuffix(line, "\r\n")
 }
 
 // job is a Spec, ready for the fork.

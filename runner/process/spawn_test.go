@@ -90,6 +90,7 @@ func TestStartErrors(t *testing.T) {
 	h := newTestHost(t, Options{})
 	dir := t.TempDir()
 	write(t, dir+"/text", "data", 0o644)
+	write(t, dir+"/windows", "#!/bin/sh\r\ntrue\r\n", 0o755)
 	write(t, dir+"/badinterp", "#!/no/such/interpreter\n", 0o755)
 	for _, c := range []struct {
 		spec       Spec
@@ -102,6 +103,9 @@ func TestStartErrors(t *testing.T) {
 		{Spec{Argv: []string{"text"}, Dir: dir, Env: []string{"PATH=."}}, fs.ErrPermission, "start text in " + dir + ": permission denied", "chmod +x"},
 		{Spec{Argv: []string{"true"}, Dir: dir + "/gone"}, errNoDir, "start /", "working directory"},
 		{Spec{Argv: []string{"./x"}, Dir: dir + "/gone"}, errNoDir, "start ./x in ", "working directory"},
+		{Spec{Argv: []string{"badinterp"}, Dir: dir}, fs.ErrNotExist, "start badinterp in " + dir + ": no such file or directory", "PATH"},
+		{Spec{Argv: []string{"./windows"}, Dir: dir}, errCarriage, "start ./windows in ", "sed -i 's/\\r$//' ./windows"},
+		{Spec{Argv: []string{"../" + filepath.Base(dir)}, Dir: dir}, errFolder, "start ../", ""},
 		{Spec{Argv: []string{"./badinterp"}, Dir: dir}, errNoInterpreter, "start ./badinterp in ", "interpreter"},
 		{Spec{Argv: []string{"true", strings.Repeat("x", 4<<20)}}, syscall.E2BIG, "start /", "too long"},
 		{Spec{}, errEmpty, "start : empty command", ""},
