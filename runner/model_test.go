@@ -391,7 +391,7 @@ func (s *sim) checkPhase(j *job) {
 func (s *sim) rules() (list []Rule) {
 	n := 1 + s.rnd.IntN(6)
 	for i := range n {
-		r := Rule{Name: string(rune('a' + i)), AtStart: s.rnd.IntN(5) > 0, StopTimeout: time.Second}
+		r := Rule{Name: string(rune('a' + i)), AtStart: s.rnd.IntN(5) > 0, StopTimeout: time.Duration(1+s.rnd.IntN(2)) * time.Second}
 		for k := range i {
 			if s.rnd.IntN(3) == 0 {
 				r.Needs = append(r.Needs, string(rune('a'+k)))

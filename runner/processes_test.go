@@ -166,13 +166,17 @@ func (r *rig) output() string {
 func (r *rig) printed(pattern string) string {
 	r.t.Helper()
 	re := regexp.MustCompile(pattern)
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(ms) {
-		if s := re.FindString(r.output()); s != "" {
-			return s
+	r.t.Cleanup(func() {
+		if r.t.Failed() {
+			r.t.Logf("output:\n%s", r.output())
 		}
-	}
-	r.t.Fatalf("no %q in the output:\n%s", pattern, r.output())
-	return ""
+	})
+	var found string
+	r.eventually(fmt.Sprintf("%q in the output", pattern), func() bool {
+		found = re.FindString(r.output())
+		return found != ""
+	})
+	return found
 }
 
 func (r *rig) do(req Request) Reply {
@@ -260,11 +264,7 @@ func TestProcessRestartLeavesNothing(t *testing.T) {
 	r := newRig(t, Options{}, nil, s)
 	daemon := regexp.MustCompile(`daemon (\d+)`)
 	for i := range 3 {
-		for end := time.Now().Add(patience); len(daemon.FindAllString(r.output(), -1)) < i+1; time.Sleep(ms) {
-			if time.Now().After(end) {
-				t.Fatalf("no daemon %d: %s", i, r.output())
-			}
-		}
+		r.eventually(fmt.Sprintf("daemon %d", i), func() bool { return len(daemon.FindAllString(r.output(), -1)) > i })
 		r.save("x", "s")
 		r.await(EventStarted, "s", i+2)
 		for _, pid := range daemon.FindAllStringSubmatch(r.output(), -1)[:i+1] {
@@ -383,11 +383,7 @@ func TestProcessSuspendAndContinue(t *testing.T) {
 		t.Errorf("suspended: got state %s, want T", got)
 	}
 	r.do(Request{Verb: DoContinue})
-	for end := time.Now().Add(patience); state() == "T"; time.Sleep(ms) {
-		if time.Now().After(end) {
-			t.Fatal("does not go on")
-		}
-	}
+	r.eventually("it to go on", func() bool { return state() != "T" })
 	r.quit()
 }
 

@@ -83,10 +83,15 @@ func (r *rig) crash(rule string) {
 	}
 }
 
+// eventually waits for what nobody announces.
 func (r *rig) eventually(what string, holds func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(ms) {
-		if time.Now().After(end) {
+	tick, limit := time.NewTicker(ms), time.After(patience)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-limit:
 			r.t.Fatalf("waited for %s", what)
 		}
 	}

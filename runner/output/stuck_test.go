@@ -78,8 +78,12 @@ func TestClosedStreamIsDroppedInTheEnd(t *testing.T) {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
+	tick, limit := time.NewTicker(time.Millisecond), time.After(20*time.Second)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
 			t.Fatalf("it does not come to pass that %s", what)
 		}
 	}

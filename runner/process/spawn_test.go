@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -286,4 +288,33 @@ func TestSession(t *testing.T) {
 	}
 	tree.Kill()
 	next(t, h, tree, Over)
+}
+
+// A run outlives the thread of the goroutine that started it: the kernel's parent-death signal is about the thread that forked.
+func TestStarterEnds(t *testing.T) {
+	h := newTestHost(t, Options{})
+	for range 20 {
+		started, threads := make(chan *Tree, 1), make(chan int, 1)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+			threads <- unix.Gettid()
+			tree, err := h.Start(Spec{Argv: []string{"sleep", "1000"}})
+			if err != nil {
+				t.Error(err)
+			}
+			started <- tree
+		}()
+		thread, tree := <-threads, <-started
+		if tree == nil {
+			return
+		}
+		if thread == os.Getpid() {
+			continue // the first thread never ends
+		}
+		eventually(t, "the thread has ended", func() bool { return !exists(procPath(os.Getpid(), "task/"+strconv.Itoa(thread))) })
+		tree.SignalLeader(unix.SIGUSR1)
+		if e := next(t, h, tree, Exited); e.Status.Signal != unix.SIGUSR1 {
+			t.Fatalf("got %v, want the end by our signal", e.Status)
+		}
+	}
 }
