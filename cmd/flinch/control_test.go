@@ -73,24 +73,31 @@ func (r *running) start() {
 	r.client = r.connect(ended)
 }
 
-// connect waits for the socket: nobody tells of it.
-func (r *running) connect(ended <-chan struct{}) *control.Client {
+// connect waits for the socket.
+func (r *running) connect(ended <-chan struct{}) (c *control.Client) {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if c, err := control.Find(r.dir); err == nil && c.PID == r.cmd.Process.Pid {
-			if _, err := c.Status(r.t.Context()); err == nil {
-				r.t.Cleanup(c.Close)
-				return c
-			}
-		}
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	go func() {
 		select {
 		case <-ended:
-			r.t.Fatalf("flinch ended: %s", r.log())
-		default:
+			cancel()
+		case <-ctx.Done():
 		}
+	}()
+	err := until(ctx, filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "flinch"), func() (served bool) {
+		var err error
+		if c, err = control.Find(r.dir); err == nil && c.PID == r.cmd.Process.Pid {
+			_, err = c.Status(ctx)
+			served = err == nil
+		}
+		return served
+	})
+	if err != nil {
+		r.t.Fatalf("no socket (%v): %s", err, r.log())
 	}
-	r.t.Fatalf("no socket: %s", r.log())
-	return nil
+	r.t.Cleanup(c.Close)
+	return c
 }
 
 func (r *running) log() string {
@@ -293,21 +300,17 @@ func TestSilenceHasAReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(r.dir, "x.go"), "1")
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // nobody tells of what was not done
-		if _, err := r.client.Wait(t.Context(), nil, patience); err != nil {
-			t.Fatal(err)
-		}
-		batches, err := r.client.Batches(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, b := range batches {
-			if b.Batch == 0 && len(b.Changes) == 1 && b.Changes[0].Path == "x.go" && strings.Contains(b.Changes[0].Why, "!x.go") {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("batches: %+v", batches)
+	if _, err := r.client.Wait(t.Context(), nil, patience); err != nil {
+		t.Fatal(err)
+	}
+	batches, err := r.client.Batches(t.Context()) // whoever has waited for a change finds it there
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range batches {
+		if b.Batch == 0 && len(b.Changes) == 1 && b.Changes[0].Path == "x.go" && strings.Contains(b.Changes[0].Why, "!x.go") {
+			return
 		}
 	}
+	t.Errorf("batches: %+v", batches)
 }

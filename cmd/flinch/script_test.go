@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,16 +78,15 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		count = n
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		data, _ := os.ReadFile(ts.MkAbs(args[0]))
-		if strings.Count(string(data), args[1]) >= count {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s does not hold %q %d times:\n%s", args[0], args[1], count, data)
-		}
-		time.Sleep(5 * time.Millisecond) // nobody tells of a file that grows
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	file, data := ts.MkAbs(args[0]), []byte(nil)
+	err := until(ctx, filepath.Dir(file), func() bool {
+		data, _ = os.ReadFile(file)
+		return strings.Count(string(data), args[1]) >= count
+	})
+	if err != nil {
+		ts.Fatalf("%s does not hold %q %d times (%v):\n%s", args[0], args[1], count, err, data)
 	}
 }
 
