@@ -229,6 +229,11 @@ func TestFindTheNearest(t *testing.T) {
 	serve(t, top, newFake())
 	serve(t, inner, newFake())
 	serve(t, other, newFake(), filepath.Dir(other))
+	second := mkdir(t, top, "c", "src2") // its folder is covered by an older one, and then a root
+	serve(t, second, newFake(), filepath.Dir(other))
+	rooted := mkdir(t, top, "e")
+	serve(t, mkdir(t, top, "e", "src"), newFake(), rooted)
+	serve(t, rooted, newFake())
 	link := filepath.Join(top, "link")
 	if err := os.Symlink(inner, link); err != nil {
 		t.Fatal(err)
@@ -236,13 +241,14 @@ func TestFindTheNearest(t *testing.T) {
 	for dir, want := range map[string]string{
 		top: top, mkdir(t, top, "a"): top, mkdir(t, inner, "x"): inner, mkdir(t, top, "ab"): top,
 		mkdir(t, top, "c", "d"): other, link: inner,
+		second: second, rooted: rooted,
 	} {
 		if c := find(t, dir); c.Root != want {
 			t.Errorf("in %s: got the flinch of %s, want that of %s", dir, c.Root, want)
 		}
 	}
 	var none *control.NoneError
-	if _, err := control.Find(t.TempDir()); !errors.As(err, &none) || len(none.Others) != 3 {
+	if _, err := control.Find(t.TempDir()); !errors.As(err, &none) || len(none.Others) != 6 {
 		t.Errorf("elsewhere: got %v", err)
 	}
 }

@@ -276,16 +276,17 @@ func held(path string) bool {
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
 }
 
-// nearest is the place that encloses dir most closely; of several the one that
-// began first.
+// nearest is the place that encloses dir most closely; of several the one whose
+// root does, and then the one that began first.
 func nearest(places []Place, dir string) (best Place, found bool) {
-	depth := -1
+	depth, isRoot := -1, false
 	for _, p := range places {
-		for _, c := range append([]string{p.Root}, p.Covers...) {
-			if !encloses(c, dir) || len(c) < depth || len(c) == depth && !p.Started.Before(best.Started) {
-				continue
+		for i, c := range append([]string{p.Root}, p.Covers...) {
+			root := i == 0
+			equal := len(c) == depth && (root && !isRoot || root == isRoot && p.Started.Before(best.Started))
+			if encloses(c, dir) && (len(c) > depth || equal) {
+				best, depth, isRoot = p, len(c), root
 			}
-			best, depth = p, len(c)
 		}
 	}
 	return best, depth >= 0

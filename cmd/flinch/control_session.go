@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -77,13 +78,10 @@ func (s *session) control(ctx context.Context) {
 	s.server.Serve(ctx, &backend{s, newStatsCache(func() watch.Stats { return s.current.Load().watcher.Stats() })})
 }
 
-// covers are the folders from which this flinch is found.
+// covers are the folders from which this flinch is found: its roots, and that of its
+// config, or without one where it was started.
 func (p *plan) covers() []string {
-	list := append([]string(nil), p.roots...)
-	if p.cfg.Path != "" {
-		list = append(list, filepath.Dir(p.configFile()))
-	}
-	return list
+	return append(slices.Clone(p.roots), p.cfg.Abs("."))
 }
 
 // Status implements [control.Backend].
