@@ -61,7 +61,7 @@ func BenchmarkReady(b *testing.B) {
 	var bare, ours []time.Duration
 	for b.Loop() {
 		began := time.Now()
-		bareCrawl(b, root)
+		bareCrawl(b, root, workers())
 		bare = append(bare, time.Since(began))
 		runtime.GC()
 		began = time.Now()
@@ -80,8 +80,47 @@ func BenchmarkReady(b *testing.B) {
 	b.ReportMetric(float64(ours[len(ours)/2])/float64(bare[len(bare)/2]), "ratio")
 }
 
-// bareCrawl watches and lists, with the workers that New has, and remembers nothing.
-func bareCrawl(b *testing.B, root string) {
+// workers is how many New has.
+func workers() int { return min(8, 2*runtime.GOMAXPROCS(0)) }
+
+// BenchmarkCold is the time of New when nothing of the tree is in memory, beside a crawl by a single worker. It drops the caches of the
+// whole machine, which needs root, so it runs only if it is asked for by WATCH_BENCH_COLD=1.
+func BenchmarkCold(b *testing.B) {
+	if os.Getenv("WATCH_BENCH_COLD") == "" {
+		b.Skip("WATCH_BENCH_COLD=1 drops the caches of the whole machine")
+	}
+	root := benchTree(b, benchDirs())
+	var alone, ours []time.Duration
+	for b.Loop() {
+		dropCaches(b)
+		began := time.Now()
+		bareCrawl(b, root, 1)
+		alone = append(alone, time.Since(began))
+		dropCaches(b)
+		began = time.Now()
+		w, err := New(b.Context(), Options{Roots: []string{root}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ours = append(ours, time.Since(began))
+		w.Close()
+	}
+	slices.Sort(alone)
+	slices.Sort(ours)
+	b.ReportMetric(float64(alone[len(alone)/2].Microseconds())/1000, "one-worker-ms")
+	b.ReportMetric(float64(ours[len(ours)/2].Microseconds())/1000, "ready-ms")
+	b.ReportMetric(float64(alone[len(alone)/2])/float64(ours[len(ours)/2]), "times-faster")
+}
+
+func dropCaches(b *testing.B) {
+	unix.Sync()
+	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+		b.Skip(err)
+	}
+}
+
+// bareCrawl watches and lists, and remembers nothing.
+func bareCrawl(b *testing.B, root string, n int) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
 	if err != nil {
 		b.Fatal(err)
@@ -90,7 +129,7 @@ func bareCrawl(b *testing.B, root string) {
 	c := bare{stack: []string{root}, fd: fd}
 	c.more.L = &c.mu
 	var workers sync.WaitGroup
-	for range min(8, 2*runtime.GOMAXPROCS(0)) {
+	for range n {
 		workers.Go(c.work)
 	}
 	workers.Wait()

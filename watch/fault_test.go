@@ -329,3 +329,20 @@ func (v *follower) state(wrong string) (text string) {
 	})
 	return text
 }
+
+// TestNoWatchAtAll: inotify can be opened, and gives nothing, not even the watch of a barrier.
+func TestNoWatchAtAll(t *testing.T) {
+	q := &quota{}
+	p := watchWith(t, "mkdir r/d; touch r/d/f", system(), q.syscalls(), Options{Poll: 20 * time.Millisecond, Warn: func(Warning) {}})
+	p.sh("echo >>r/d/f; mkdir r/e; touch r/e/g")
+	p.until("write file d/f", "create dir e", "create file e/g")
+	p.sh("mv r x; mkdir r; touch r/h")
+	p.until("remove dir d", "remove file d/f", "remove dir e", "remove file e/g", "create file h")
+	q.raise(1000)
+	p.sh("touch r/i")
+	p.until("create file i")
+	for polled := 1; polled > 0; {
+		polled = p.w.Stats().Polled
+	}
+	p.want("mkdir r/j; touch r/j/k", "create dir j", "create file j/k")
+}

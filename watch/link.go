@@ -159,12 +159,21 @@ func (w *Watcher) linkEvent(id int32, ev *inotify.Event) bool {
 }
 
 // linkNew watches a file that was found to have several names, and has the others looked for.
-func (w *Watcher) linkNew(p spot, ino uint64) {
-	if _, known := w.hard.of[linkAt{p.node, p.name}]; known || len(w.hard.of) >= maxLinked {
+func (w *Watcher) linkNew(l linkAt, ino uint64) {
+	if _, known := w.hard.of[l]; known || len(w.hard.of) >= maxLinked {
 		return
 	}
-	w.hard.search(inode{p.node.dev, ino})
-	w.link(p.node, p.name)
+	w.hard.search(inode{l.node.dev, ino})
+	w.link(l.node, l.name)
+}
+
+// linkCrawled does so for a file that a crawl has found. The first crawl finds all names of a file.
+func (w *Watcher) linkCrawled(l linkAt) {
+	if i, known := l.node.files.find(l.name); known && !w.mute && l.node.files.list[i].flags&linked != 0 {
+		w.linkNew(l, l.node.files.list[i].ino)
+		return
+	}
+	w.link(l.node, l.name)
 }
 
 // unlink ends the watches of single files in a directory.

@@ -35,7 +35,7 @@ func (w *Watcher) lookFile(p spot, k mark) {
 	}
 	switch {
 	case x.flags&linked != 0:
-		w.linkNew(p, x.ino)
+		w.linkNew(linkAt{p.node, p.name}, x.ino)
 	case p.node.flags&only != 0: // a root is worth a watch of its own: names may be given to it anywhere
 		w.link(p.node, p.name)
 	}
@@ -149,7 +149,7 @@ func (w *Watcher) opOf(was, x *entry, k mark) Op {
 		return Attrib
 	case was.ctime == x.ctime:
 		return 0
-	case k.bits&inotify.Attrib != 0:
+	case k.bits&inotify.Attrib != 0, (was.flags^x.flags)&linked != 0: // a name more or less
 		return Attrib
 	case k.bits == 0:
 		// Nobody told what moved the time of change; a write whose time was set back would look like this.

@@ -156,6 +156,50 @@ func TestScenarios(t *testing.T) {
 		{"an untar over a file", "echo a >r/f", []step{
 			{"rm r/f; echo b >r/f", []string{"write file f"}},
 		}},
+		{"a link to itself becomes a file", "ln -s self r/self; ln -s nowhere r/nowhere", []step{
+			{"rm r/self; echo >r/self", []string{"write file self"}},
+			{"echo x >out/there; ln -sf ../out/there r/nowhere; echo y >>out/there", []string{"write symlink nowhere"}},
+			{"mv r/nowhere r/link; chmod 0 r/self; rm r/link", []string{"remove symlink nowhere", "attrib file self"}},
+		}},
+		{"another file with the inode number of one that is no more", "echo 1 >r/a; echo 1 >r/c", []step{
+			{"rm r/a; echo 2 >r/b", []string{"remove file a", "create file b"}},
+			{"rm r/b; echo 2 >r/t; mv r/t r/a", []string{"remove file b", "create file a"}},
+			{"mv r/c r/t; rm r/a; echo 1 >r/c; mv r/t r/d", []string{"remove file a", "write file c", "create file d"}},
+		}},
+		{"made, removed and made again", "", []step{
+			{"echo >r/f; rm r/f; echo >r/f; echo >>r/f", []string{"create file f"}},
+			{"rm r/f; echo >r/f; rm r/f", []string{"remove file f"}},
+			{"mkdir r/d; touch r/d/f; rm -r r/d; mkdir r/d; touch r/d/g", []string{"create dir d", "create file d/g"}},
+		}},
+		{"removed with the names that begin alike", "mkdir r/a r/ab; touch r/a/f r/ab/f r/abc", []step{
+			{"rm -r r/a", []string{"remove dir a", "remove file a/f"}},
+			{"echo >>r/ab/f; echo >>r/abc", []string{"write file ab/f", "write file abc"}},
+		}},
+		{"a file moves to where another came from", "echo 1 >r/a; echo 22 >r/b; echo 333 >r/c", []step{
+			{"mv r/a r/t; mv r/b r/a; mv r/c r/b; mv r/t r/c", []string{"write file a", "write file b", "write file c"}},
+		}},
+		{"folders change places in a ring", "mkdir r/a r/b r/c; touch r/a/1 r/b/2 r/c/3", []step{
+			{"mv r/a r/t; mv r/b r/a; mv r/c r/b; mv r/t r/c",
+				[]string{"rename file a/2 from b/2", "rename file b/3 from c/3", "rename file c/1 from a/1"}},
+			{"echo >>r/a/2; echo >>r/b/3; echo >>r/c/1", []string{"write file a/2", "write file b/3", "write file c/1"}},
+		}},
+		{"a folder moves into what was its own child", "mkdir -p r/a/b/c; touch r/a/1 r/a/b/2 r/a/b/c/3", []step{
+			{"mv r/a/b r/t; mv r/a r/t/a; mv r/t r/b", []string{"rename dir b from a/b", "rename dir b/a from a", "rename dir b/c from a/b/c",
+				"rename file b/2 from a/b/2", "rename file b/a/1 from a/1", "rename file b/c/3 from a/b/c/3"}},
+			{"echo >>r/b/a/1; touch r/b/c/4", []string{"write file b/a/1", "create file b/c/4"}},
+		}},
+		{"a checkout", "mkdir -p r/src r/old; echo 1 >r/src/a; echo 1 >r/src/b; echo 1 >r/old/c", []step{
+			{"rm r/src/a; echo 2 >r/src/a; rm r/old/c; rmdir r/old; mkdir -p r/new/deep; echo 1 >r/new/deep/d; rm r/src/b",
+				[]string{"write file src/a", "remove dir old", "remove file old/c", "create dir new", "create dir new/deep", "create file new/deep/d", "remove file src/b"}},
+		}},
+		{"a linker's output", "echo old >r/bin", []step{
+			{"echo >r/bin-go-tmp-umask; rm r/bin-go-tmp-umask; echo new >out/a.out; mv out/a.out r/bin", []string{"write file bin"}},
+			{"rm r/bin; echo newer >r/bin; chmod 755 r/bin", []string{"write file bin"}},
+		}},
+		{"copied within the tree", "mkdir -p r/a/b; echo 1 >r/a/b/f", []step{
+			{"cp -a r/a r/c", []string{"create dir c", "create dir c/b", "create file c/b/f"}},
+			{"cp -al r/a r/d; echo 2 >>r/d/b/f", []string{"create dir d", "create dir d/b", "create file d/b/f", "write file a/b/f"}},
+		}},
 		{"gofmt -w", "echo a >r/a.go", []step{
 			{"echo a >r/a.go.123; echo b >r/a.go; rm r/a.go.123", []string{"write file a.go"}},
 		}},

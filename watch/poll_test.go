@@ -143,3 +143,22 @@ func TestUnknownFilesystem(t *testing.T) {
 		}
 	}
 }
+
+// TestTimesInTheFuture: a file that is dated years ahead is no younger than others.
+func TestTimesInTheFuture(t *testing.T) {
+	p := watchAfter(t, "touch -d 2099-01-01 r/old", polling20)
+	p.sh("touch -d 2099-01-01 r/f")
+	p.until("create file f")
+	var passes time.Duration
+	for seen := 0; seen < 5; { // passes of polling, which must find nothing
+		now := p.w.Stats().LastPoll
+		if now != passes {
+			seen++
+		}
+		passes = now
+	}
+	p.same("nothing more")
+	p.sh("echo >>r/old; touch -d 2100-01-01 r/old")
+	p.until("write file old")
+	p.same("nothing more")
+}

@@ -694,7 +694,7 @@ func (w *Watcher) harvest(c *crawl) {
 		w.deny(n, &marks{list: true})
 	}
 	for _, l := range h.links {
-		w.link(l.node, l.name)
+		w.linkCrawled(l)
 	}
 	w.faulty(h.faults)
 	w.unseen = append(w.unseen, h.unseen...)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flinch-run/flinch/watch/inotify"
 )
 
 // changed begins a change that is found now because of the mark k.
@@ -26,13 +28,13 @@ func (w *Watcher) tells(n *node) (root int, ok bool) {
 
 func (w *Watcher) appear(p spot, c Change, x *entry, k mark) {
 	if root, ok := w.tells(p.node); ok {
-		w.set.appear(place{root, p.path()}, c, identOf(p.node, x, k.bits != 0 && k.closed))
+		w.set.appear(place{root, p.path()}, c, identOf(p.node, x, k.bits&inotify.MovedTo != 0))
 	}
 }
 
 func (w *Watcher) vanish(p spot, c Change, was *entry, k mark, until time.Time) {
 	if root, ok := w.tells(p.node); ok {
-		w.set.vanish(place{root, p.path()}, c, identOf(p.node, was, k.gone || !until.IsZero()), until)
+		w.set.vanish(place{root, p.path()}, c, identOf(p.node, was, k.bits&inotify.MovedFrom != 0), until)
 	}
 }
 

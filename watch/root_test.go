@@ -289,3 +289,55 @@ func TestMoveBetweenRoots(t *testing.T) {
 	}
 	p.want("echo >r2/s/f", "write file s/f")
 }
+
+// TestWaysThatLeadNowhereYet: a file where a folder must be, and links to what is not there.
+func TestWaysThatLeadNowhereYet(t *testing.T) {
+	p := watchAfter(t, "touch f; ln -s gone/x link; ln -s b a; ln -s a b", roots("f/x", "link", "a/y"), waitRoots)
+	p.same("nothing is there")
+	p.want("rm f; mkdir -p f/x; touch f/x/1", "create file 1")
+	p.want("mkdir -p gone/x; touch gone/x/2", "create file 2")
+	p.want("rm b; mkdir -p b/y; touch b/y/3", "create file 3")
+	p.want("mv gone away; ln -s away gone; touch away/x/4", "write file 2", "create file 4")
+	p.want("rm -r f; touch f", "remove file 1")
+}
+
+// TestSameRootTwice: each of them reports, and both of them settle.
+func TestSameRootTwice(t *testing.T) {
+	p := watchAfter(t, "mkdir r/d; touch r/d/f", roots("r", "r", "r/d"), func(o *Options) {
+		o.Prune = func(root int, dir string) bool { return root == 0 && dir == "d" }
+	})
+	for _, script := range []string{"echo >>r/d/f", "rm -r r; mkdir -p r/d; echo >r/d/f", "mv r s; mv s r; echo >>r/d/f"} {
+		p.sh(script)
+		p.changes()
+		var got [3]bool
+		for _, c := range p.raw {
+			got[c.Root] = got[c.Root] || filepath.Base(c.Path) == "f"
+		}
+		if want := [3]bool{false, true, true}; got != want {
+			t.Errorf("%s: reported by root %v, want %v", script, got, want)
+		}
+		if p.armed() {
+			p.w.call(func() {
+				if p.w.unsettled() {
+					t.Errorf("%s: it does not settle", script)
+				}
+			})
+		}
+	}
+}
+
+// TestEverythingIsRoot: the root of all has no folder above it.
+func TestEverythingIsRoot(t *testing.T) {
+	dir := t.TempDir()
+	p := &probe{t: t, dir: dir}
+	w, err := New(t.Context(), Options{Roots: []string{"/"}, Prune: func(_ int, d string) bool {
+		return !isBelow(dir, "/"+d) && !isBelow("/"+d, dir)
+	}, Skip: func(_ int, f string) bool { return !isBelow("/"+f, dir) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	p.w = w
+	p.want("mkdir d; touch d/f", "create dir "+dir[1:]+"/d", "create file "+dir[1:]+"/d/f")
+	p.want("rm -r d", "remove dir "+dir[1:]+"/d", "remove file "+dir[1:]+"/d/f")
+}

@@ -297,6 +297,18 @@ func TestHardLinksAcrossFolders(t *testing.T) {
 	p.want("rm r/a/f; echo 7 >>out/z/i", "remove file a/f")
 }
 
+// TestFurtherNames: a name more is no write, whether it is given to a file or to all files of a folder, and what is written through it is
+// told of all.
+func TestFurtherNames(t *testing.T) {
+	p := watchAfter(t, "mkdir -p r/a/b; echo 1 >r/a/b/f; echo 1 >r/g")
+	p.want("ln r/g r/h", "create file h", "attrib file g")
+	p.want("cp -al r/a r/d", "create dir d", "create dir d/b", "create file d/b/f", "attrib file a/b/f")
+	p.want("echo 2 >>r/d/b/f", "write file a/b/f", "write file d/b/f")
+	p.want("echo 3 >>r/a/b/f; echo 2 >>r/g", "write file a/b/f", "write file d/b/f", "write file g", "write file h")
+	p.want("rm r/d/b/f r/g", "remove file d/b/f", "remove file g", "attrib file a/b/f", "attrib file h")
+	p.want("mkdir out/t; ln r/a/b/f out/t/i; mv out/t r/t; echo 4 >>r/t/i", "create dir t", "create file t/i", "write file a/b/f")
+}
+
 // TestRenameFlags: renameat2(2) with each of its flags, and a rename that is none.
 func TestRenameFlags(t *testing.T) {
 	p := watchAfter(t, "echo 1 >r/a; echo 22 >r/b; mkdir r/d r/e; touch r/d/1 r/e/2; echo l >r/l1; ln r/l1 r/l2; mkdir r/w; touch r/w/f r/v")

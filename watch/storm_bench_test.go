@@ -120,10 +120,29 @@ func inotifywaitUntar(b *testing.B, dir, tar string) time.Duration {
 	for i := 0; inotify() && i < 1e6; i++ { // until it waits for events
 	}
 	run(b, "tar", "-C", root, "-xf", tar)
-	time.Sleep(300 * time.Millisecond) // it has no way to say that it has read all
+	run(b, "touch", root+"/the-last")
+	for !strings.Contains(tail(b, dir+"/log"), "the-last") { // until it has read all
+		time.Sleep(time.Millisecond)
+	}
 	cmd.Process.Signal(os.Interrupt)
 	_ = cmd.Wait()
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+}
+
+// tail is the end of a file.
+func tail(b *testing.B, name string) string {
+	f, err := os.Open(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	buf := make([]byte, 4096)
+	st, err := f.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, _ := f.ReadAt(buf, max(0, st.Size()-int64(len(buf))))
+	return string(buf[:n])
 }
 
 // stormFiles is 5,000, or WATCH_STORM_FILES.
