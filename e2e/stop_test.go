@@ -203,6 +203,28 @@ func TestKillOfFlinchLeavesNothing(t *testing.T) {
 	}
 }
 
+// The second process, which is there for that, costs little.
+func TestGuardianIsSmall(t *testing.T) {
+	t.Parallel()
+	s := serveWith(t, nil)
+	s.await("UP", 1)
+	var kib int
+	eventually(t, "the guardian is up", func() bool {
+		for _, p := range childrenIn(s.cmd.Process.Pid, 'S') {
+			status := content(fmt.Sprintf("/proc/%d/status", p.pid))
+			if strings.HasPrefix(status, "Name:\tguard\n") {
+				_, rest, _ := strings.Cut(status, "VmRSS:")
+				kib, _ = strconv.Atoi(strings.Fields(rest)[0])
+			}
+		}
+		return kib > 0
+	})
+	t.Logf("%d KiB", kib)
+	if kib > 5000 {
+		t.Errorf("the guardian has %d KiB, want at most 5 MB", kib)
+	}
+}
+
 // Each of the signals that end flinch stops everything first; flinch then ends by it.
 func TestSignalsEndEverything(t *testing.T) {
 	t.Parallel()

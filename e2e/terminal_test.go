@@ -263,6 +263,18 @@ func TestCommandsSeeATerminal(t *testing.T) {
 	}
 }
 
+// A command with a terminal of its own is told when the window changes, and how wide it is then.
+func TestWindowChanges(t *testing.T) {
+	t.Parallel()
+	const watch = `trap 'echo "now $(stty size <&3)"' WINCH; exec 3>&1; echo "at first $(stty size <&3)"; while :; do sleep 0.01; done`
+	s := onTerminal(t, rules(t, [2]string{"one", watch}, [2]string{"two", "true"}), flinchPath)
+	s.waitErr("at first 24 ")
+	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 30, Cols: 90}); err != nil {
+		t.Fatal(err)
+	}
+	s.waitErr("now 30 8")
+}
+
 // A command that was stopped by a signal is said to be so.
 func TestStoppedCommandIsSaid(t *testing.T) {
 	t.Parallel()
