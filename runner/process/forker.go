@@ -68,7 +68,8 @@ func (h *Host) doAfter() {
 // lookAround finds out what the kernel offers, and which children are not ours: the program may have been started by an
 // exec in a shell that had some.
 func (h *Host) lookAround() {
-	_, err := childrenOfThread(h.pid, h.pid)
+	var err error
+	h.list, err = unix.Open(childrenPath(h.pid, h.pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	h.noLists = err != nil
 	for _, pid := range h.children() {
 		h.foreign[pid] = true
@@ -251,6 +252,7 @@ func (h *Host) anyEnding() bool {
 
 // adopt finds the orphans that became our children, and whose they are.
 func (h *Host) adopt() {
+	h.blind = false
 	for _, pid := range h.children() {
 		c := h.adopted[pid]
 		switch {
@@ -258,7 +260,8 @@ func (h *Host) adopt() {
 			continue
 		case c == nil:
 			p, ok := readProc(pid)
-			if !ok {
+			if !ok { // no descriptor is free: it is there until we reap it
+				h.blind = true
 				continue
 			}
 			c = &child{Proc: p, since: time.Now()}
@@ -269,13 +272,14 @@ func (h *Host) adopt() {
 }
 
 // children lists those that were given to us: orphans go to the main thread, which Go never ends. Those that the forker's thread
-// has are the leaders and the guardian.
+// has are the leaders and the guardian. The file stays open: that is quicker, and where no descriptor is free, nobody must be taken
+// to have ended.
 func (h *Host) children() []int {
 	if h.noLists {
 		return childrenByScan(h.pid)
 	}
-	given, _ := childrenOfThread(h.pid, h.pid)
-	return given
+	given, _ := slurpOpen(h.list)
+	return numbers(given)
 }
 
 // finish decides what is to be done with a run whose leader is gone.
@@ -308,7 +312,7 @@ func (h *Host) finish(t *Tree) {
 // leader is gone. A zombie counts until it is reaped, which is soon. Not sure: some child's evidence could not be read, it
 // may be one.
 func (h *Host) orphansOf(t *Tree) (left []*child, sure bool) {
-	sure = true
+	sure = !h.blind
 	for _, c := range h.adopted {
 		switch {
 		case c.tree == t:

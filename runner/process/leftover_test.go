@@ -145,3 +145,51 @@ func TestDaemonHoldsOutput(t *testing.T) {
 	next(t, h, tree, Over)
 	newLines(r).want(t, "done")
 }
+
+// Where no descriptor is free, nothing can be read of an orphan: the run is not taken to be over for that.
+func TestNoDescriptorFree(t *testing.T) {
+	bothWays(t, func(t *testing.T, opt Options) {
+		h := newTestHost(t, opt)
+		word := token(t)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree := start(t, h, Spec{Argv: sh("(setsid sleep 1000 &); read x"), Stdin: r, Env: env("W=" + word)})
+		r.Close()
+		eventually(t, "it sleeps", func() bool { return len(sleepers(word)) == 1 })
+		free := takeDescriptors(t)
+		w.Close()
+		next(t, h, tree, Exited, Over)
+		h.do(func() {
+			if h.settle(); tree.phase == over {
+				t.Error("over, and the daemon was not looked at")
+			}
+		})
+		free()
+		if e := next(t, h, tree, Swept, Over); len(e.Procs) != 1 {
+			t.Errorf("swept %v, want the daemon", e.Procs)
+		}
+		next(t, h, tree, Over)
+		noneLeft(t, word)
+	})
+}
+
+// takeDescriptors leaves no descriptor to open anything with.
+func takeDescriptors(t *testing.T) (free func()) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	free = func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(free)
+	return free
+}

@@ -114,17 +114,19 @@ func allProcs() []Proc {
 // childrenOfThread lists the children that a thread forked. The kernel reparents orphans to the first thread of the
 // subreaper. The list is exact as long as no child of the thread is reaped meanwhile, which only the forker does to ours.
 func childrenOfThread(pid, tid int) ([]int, error) {
-	data, err := slurp("/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid) + "/children")
-	if err != nil {
-		return nil, err
-	}
-	var pids []int
+	data, err := slurp(childrenPath(pid, tid))
+	return numbers(data), err
+}
+
+func childrenPath(pid, tid int) string { return procPath(pid, "task/"+strconv.Itoa(tid)+"/children") }
+
+func numbers(data []byte) (list []int) {
 	for field := range bytes.FieldsSeq(data) {
-		if pid, ok := atoi(string(field)); ok {
-			pids = append(pids, pid)
+		if n, ok := atoi(string(field)); ok {
+			list = append(list, n)
 		}
 	}
-	return pids, nil
+	return list
 }
 
 // childrenOf lists the children that all threads of a process forked: each thread has a list of its own.
@@ -199,12 +201,17 @@ func slurp(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	return slurpOpen(fd)
+}
+
+// slurpOpen reads an open file of /proc from its beginning.
+func slurpOpen(fd int) ([]byte, error) {
 	buf := make([]byte, 0, page/4)
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
 		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		n, err := unix.Pread(fd, buf[len(buf):cap(buf)], int64(len(buf)))
 		switch {
 		case err == unix.EINTR:
 			continue

@@ -79,7 +79,9 @@ type Host struct {
 	guardian  *guardian        // nil: none wanted
 	terminal  *terminal        // nil: no controlling terminal
 	after     []func()         // to be done when the caller has its answer
-	noLists   bool             // the kernel has no /proc/PID/task/TID/children
+	list      int              // our own children: /proc/PID/task/PID/children, open
+	noLists   bool             // the kernel has none
+	blind     bool             // a child could not be looked at
 	mixed     bool             // orphans of strangers come to us too
 	suspended time.Time        // when Suspend was called; zero: running
 	closing   bool             // no run starts any more

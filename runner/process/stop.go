@@ -97,6 +97,9 @@ func (h *Host) endClose() {
 		h.cgroups.close()
 	}
 	h.null.Close()
+	if !h.noLists {
+		unix.Close(h.list)
+	}
 	signal.Stop(h.sigchld)
 	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	h.ended = true
