@@ -97,6 +97,7 @@ func (r *life) prepare() (process.Spec, error) {
 		Leftovers: [...]process.Leftovers{KillLeftovers: process.LeaveNone, SessionLeftovers: process.LeaveDaemons, KeepLeftovers: process.LeaveAll}[r.rule.Leftovers],
 	}
 	spec.Terminal = r.mode == output.PTY
+	spec.Interruptible = r.rule.sends(syscall.SIGINT)
 	if r.rule.Input == InputTerminal {
 		spec.Stdin, spec.Foreground, spec.Terminal = os.Stdin, true, false
 	}

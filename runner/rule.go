@@ -142,6 +142,11 @@ func (r *Rule) stopSignal() syscall.Signal {
 	return r.StopSignal
 }
 
+// sends tells whether the rule's runs are sent the signal.
+func (r *Rule) sends(sig syscall.Signal) bool {
+	return r.StopSignal == sig || r.BusySignal == sig || r.ReloadSignal == sig
+}
+
 func (r *Rule) stopTimeout() time.Duration {
 	if r.StopTimeout == 0 {
 		return DefaultStopTimeout

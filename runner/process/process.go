@@ -99,7 +99,7 @@ type child struct {
 
 // NewHost makes the program the subreaper of its descendants and starts the forker. Descriptors above 2 that the program was
 // started with are marked close-on-exec, so that no run inherits what it was not given. If it was started with SIGINT ignored,
-// as background jobs of scripts are, so are the runs, also if it handles SIGINT itself; it is to do so after NewHost. (Of the other
+// as background jobs of scripts are, so are the runs (but see Spec.Interruptible), also if it handles SIGINT itself; it is to do so after NewHost. (Of the other
 // signals but SIGHUP, which is inherited as it is, Go does not tell how they were found.)
 func NewHost(opt Options) (*Host, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {

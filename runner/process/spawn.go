@@ -81,7 +81,7 @@ var (
 // Start starts a run. The error is a *[StartError]. It returns when the leader executes its program. It takes longer than that only where the
 // program's file is still open for writing or no process can be made: that is retried for 100 ms.
 func (h *Host) Start(spec Spec) (*Tree, error) {
-	j, err := newJob(spec, h.deaf)
+	j, err := newJob(spec, h.deaf && !spec.Interruptible)
 	if err != nil {
 		return nil, err
 	}

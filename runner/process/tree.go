@@ -38,6 +38,8 @@ type Spec struct {
 	Extra                 []*os.File
 	// ListenPID sets LISTEN_PID to the pid of the leader.
 	ListenPID bool
+	// Interruptible: SIGINT is a signal that its rule sends; it is not started with that ignored, however this program was.
+	Interruptible bool
 	// Foreground makes the run the foreground job of the terminal that controls this program: in this program's session, in a
 	// group of its own that reads from the terminal and gets Ctrl-C. When the leader ends, the terminal and its modes are
 	// taken back. Without such a terminal it changes nothing; while this program is in the background itself, the job
