@@ -315,9 +315,9 @@ func (w *Watcher) notYet(p spot, k *mark, err error) bool {
 	if p.node.child(p.name) != nil {
 		unwanted, known = w.prune, true
 	}
-	waiting := w.postponed[p.node] != nil // an event may be among what waits there
+	waiting := w.postponed[p.node] != nil // an event may be among what waits there, or a look after the folder has moved
 	switch {
-	case known && unwanted != nil && unwanted(int(top.root), p.path()):
+	case known && !waiting && unwanted != nil && unwanted(int(top.root), p.path()):
 	case known && !waiting && p.node.flags&polled == 0:
 		return true
 	case known || waiting:

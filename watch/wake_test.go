@@ -135,6 +135,7 @@ func TestRefreshIsQuiet(t *testing.T) {
 			}
 			wide.Store(true)
 			p.w.Refresh()
+			p.same("the last time")
 			p.want("rm r/b/3; echo >>r/b/s/2; rm r/a/s/1", "remove file b/3", "write file b/s/2")
 		})
 	}
