@@ -82,16 +82,26 @@ func (e *TakenError) Error() string {
 // Hint says how to end it.
 func (e *TakenError) Hint() string { return "flinch stop ends it" }
 
-// folder is where sockets lie; it is made if need be. It has to be a directory
-// of this user that nobody else can enter.
-func folder() (string, error) {
+// makeFolder is folder, which is made if need be.
+func makeFolder() (string, error) {
+	if err := os.Mkdir(folderPath(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return folder()
+}
+
+func folderPath() string {
 	dir := filepath.Join(os.TempDir(), "flinch-"+strconv.Itoa(os.Geteuid()))
 	if run := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(run) && owned(run) == nil {
 		dir = filepath.Join(run, "flinch")
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
+	return dir
+}
+
+// folder is where sockets lie. It has to be a directory of this user that nobody
+// else can enter.
+func folder() (string, error) {
+	dir := folderPath()
 	if err := owned(dir); err != nil {
 		return "", err
 	}
@@ -243,6 +253,9 @@ func readPlace(path string) (Place, error) {
 // Places are those of all flinches of this user that live.
 func Places() ([]Place, error) {
 	dir, err := folder()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // nobody has made it
+	}
 	if err != nil {
 		return nil, err
 	}

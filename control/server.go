@@ -41,7 +41,7 @@ type move struct {
 // Listen takes the socket of a root. It returns a *[TakenError] where a living
 // flinch has it. The Server has to be closed.
 func Listen(opt ServerOptions) (*Server, error) {
-	dir, err := folder()
+	dir, err := makeFolder()
 	if err != nil {
 		return nil, err
 	}
