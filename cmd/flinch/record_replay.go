@@ -322,7 +322,7 @@ func (r *replay) verdict() error {
 		r.takeUntil(r.head.Began.Add(1 << 62))
 	}
 	if !r.quiet {
-		fmt.Fprintf(r.err, "flinch: %s would have been handed to rules\n", strings.Replace(plural(r.waves, "batch"), "batchs", "batches", 1))
+		fmt.Fprintf(r.err, "flinch: %s would have been handed to rules\n", plural(r.waves, "batch"))
 	}
 	if r.differs > 0 {
 		return exit(exitFailed, fmt.Errorf("%d of %d decisions differ from the record", r.differs, r.waves))
