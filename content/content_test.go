@@ -258,10 +258,37 @@ func TestBudget(t *testing.T) {
 			t.Errorf("within budget: got %s, want %s", got, same)
 		}
 		time.Sleep(time.Hour)
+		r.gain()
 		if r.spend(1); r.left >= r.burst() {
 			t.Errorf("an idle hour saved %d bytes, want less than %d", r.left, r.burst())
 		}
 	})
+}
+
+// What a look costs in time is not won for the next: of many files on a slow disk the first are looked at, and no more.
+func TestSlowLooksGainNothing(t *testing.T) {
+	dir := t.TempDir()
+	large, small := filepath.Join(dir, "large"), filepath.Join(dir, "small")
+	write(t, large, "")
+	must(t, os.Truncate(large, 64<<20))
+	write(t, small, "x")
+	for range 100 {
+		r := NewReader(Options{MaxSize: 64 << 20, Rate: 1})
+		began := time.Now()
+		_, err := r.look(large, look{})
+		must(t, err)
+		took, ended := time.Since(began), time.Now()
+		r.left, r.rate = 0, int64(4*overhead*float64(time.Second)/float64(took)) // the look would be worth four more
+		_, err = r.look(small, look{})
+		if time.Since(ended) > took/8 {
+			continue // something else has taken the processor between the two
+		}
+		if err != errBudget {
+			t.Errorf("got %v, want %v", err, errBudget)
+		}
+		return
+	}
+	t.Error("no two looks came soon enough after each other")
 }
 
 // A file whose last change is some time ago is not read again.

@@ -21,22 +21,23 @@ type Options struct {
 	// MaxSize is the size in bytes above which a file is not read; 16 MiB.
 	MaxSize int64
 	// Rate is how many bytes may be read in a second on average; 64 MiB. Half a second's worth may be read at once, if that is enough for
-	// one file of MaxSize. A file costs 16 KiB more than its size; one that has not changed since the last look, 2 KiB.
+	// one file of MaxSize. A file costs 16 KiB more than its size; one that has not changed since the last look, 2 KiB. The time of the
+	// looks themselves does not count: where they are slow, as on a busy machine or a disk that is far away, nobody waits long for them.
 	Rate int64
 }
 
 // Reader hashes files within a budget.
 type Reader struct {
 	maxSize, rate int64
-	left          int64 // of the budget, at the time of filled
-	filled        time.Time
+	left          int64     // of the budget
+	rested        time.Time // the end of the last look: since then the budget grows
 	buf           []byte
 	digest        *xxhash.Digest
 }
 
 // NewReader returns a reader whose budget is full.
 func NewReader(opts Options) *Reader {
-	r := &Reader{maxSize: opts.MaxSize, rate: opts.Rate, digest: xxhash.New(), buf: make([]byte, 64<<10), filled: time.Now()}
+	r := &Reader{maxSize: opts.MaxSize, rate: opts.Rate, digest: xxhash.New(), buf: make([]byte, 64<<10), rested: time.Now()}
 	if r.maxSize <= 0 {
 		r.maxSize = 16 << 20
 	}
@@ -72,6 +73,8 @@ var (
 // look reads the file, or takes the sum of the last look if the stamp says that nothing has happened. With errMoving, the stamp is that of
 // the end of the reading.
 func (r *Reader) look(path string, last look) (look, error) {
+	r.gain()
+	defer func() { r.rested = time.Now() }()
 	if !r.spend(statCost) {
 		return look{}, errBudget
 	}
@@ -163,12 +166,14 @@ func (r *Reader) link(path string, now look) (look, error) {
 	return now, nil
 }
 
+// gain adds to the budget what the time since the last look is worth.
+func (r *Reader) gain() {
+	gained := time.Since(r.rested).Seconds() * float64(r.rate)
+	r.left = min(r.burst(), r.left+int64(min(gained, float64(r.burst()))))
+}
+
 // spend takes n from the budget if there is so much.
 func (r *Reader) spend(n int64) bool {
-	now := time.Now()
-	gained := now.Sub(r.filled).Seconds() * float64(r.rate)
-	r.left = min(r.burst(), r.left+int64(min(gained, float64(r.burst()))))
-	r.filled = now
 	if n > r.left {
 		return false
 	}
