@@ -7,7 +7,8 @@
 //	TMPDIR=/dev/shm go test -run '^$' -bench Storm -benchtime 1x ./bench
 //
 // The last in memory: where files were removed a moment ago, ext4 is long in finding free inodes, and a storm that lasts
-// longer costs everybody more who watches it.
+// longer costs everybody more who watches it. A save on a disk may wait for its journal, too: SaveToStart tells beside the
+// figures how long the saves themselves took, which no tool can help.
 package bench
 
 import (
