@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -70,4 +71,51 @@ func freezer(t *testing.T) (thaw func(), freeze func(pid int)) {
 			return strings.TrimSpace(content(filepath.Join(dir, "freezer.state"))) == "FROZEN"
 		})
 	}
+}
+
+// A program on a file system that does not answer holds up neither the other rules nor the end of flinch.
+func TestProgramThatCannotBeRead(t *testing.T) {
+	needs(t, "bindfs")
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Getuid() != 0 {
+		t.Skip("needs FUSE, and root")
+	}
+	silent := filepath.Join(silentFolder(t), "program")
+	log := filepath.Join(t.TempDir(), "log")
+	dir := project(t, map[string]string{"a.txt": "0", "flinch.toml": fmt.Sprintf("[service.a]\nrun = [%q]\nfiles = [\"x\"]\n"+
+		"[service.b]\nrun = %s\nfiles = [\"a.txt\"]\n", silent, toml(self(t, "serve", log)))})
+	s := &service{session: start(t, dir), log: log, file: filepath.Join(dir, "a.txt")}
+	s.await("UP", 1) // it may have had to wait for the other
+	for i := range 2 {
+		s.bump()
+		s.await("UP", i+2)
+	}
+	s.waitErr("its file could not be read")
+	began := time.Now()
+	s.end(syscall.SIGTERM)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("flinch took %v to end", took)
+	}
+	s.assertNothingLeft()
+}
+
+// silentFolder has a program in it, and does not answer to anybody who wants to read it.
+func silentFolder(t *testing.T) string {
+	t.Helper()
+	from, to := t.TempDir(), t.TempDir()
+	sh(t, from, "cp /bin/sleep program")
+	cmd := exec.Command("bindfs", "-f", "-o", "attr_timeout=0,entry_timeout=0,direct_io", from, to)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it unmounts
+		_ = cmd.Wait()
+	})
+	eventually(t, "it is mounted", func() bool { _, err := os.Stat(filepath.Join(to, "program")); return err == nil })
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is silent", func() bool { p, ok := readProc(cmd.Process.Pid); return ok && p.state == 'T' })
+	return to
 }

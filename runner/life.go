@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/flinch-run/flinch/runner/command"
 	"github.com/flinch-run/flinch/runner/output"
@@ -64,7 +65,7 @@ func (r *life) run() Report {
 	if r.rule.Clear && r.launch.Fresh && r.p.opt.Clear != nil {
 		r.p.opt.Clear()
 	}
-	tree, err := r.p.opt.Host.Start(spec)
+	tree, err := r.start(spec)
 	r.stream.Started()
 	if err != nil {
 		return Report{Err: err}
@@ -76,6 +77,28 @@ func (r *life) run() Report {
 	r.p.send(Report{Kind: Started, Run: r.launch.ID, PID: tree.PID()})
 	r.watchReadiness()
 	return r.follow()
+}
+
+// startLimit is how long a run that was given up is waited for: it may be held up by a file that cannot be read.
+const startLimit = 3 * time.Second
+
+// start starts the process. Of a run that was given up meanwhile, and does not come back, it reports so.
+func (r *life) start(spec process.Spec) (*process.Tree, error) {
+	started := make(chan struct{})
+	defer close(started)
+	r.p.work.Go(func() {
+		select {
+		case <-started:
+			return
+		case <-r.ctx.Done():
+		}
+		select {
+		case <-started:
+		case <-time.After(startLimit):
+			r.p.send(Report{Kind: Stuck, Run: r.launch.ID, Text: "still being started: " + spec.Argv[0] + " cannot be read"})
+		}
+	})
+	return r.p.opt.Host.Start(spec)
 }
 
 func (r *life) note(text string) { r.p.send(Report{Kind: Note, Run: r.launch.ID, Text: text}) }

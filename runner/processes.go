@@ -97,6 +97,7 @@ var errCancelled = errors.New("stopped before it was started")
 func (p *Processes) Cancel(id RunID) {
 	if r := p.life(id); r != nil {
 		r.cancel(errCancelled)
+		p.hand.put(p.opt.Host.Sync) // a start that hangs is given up for whoever waits
 	}
 }
 
@@ -272,7 +273,17 @@ func (p *Processes) Close() error {
 	p.hand.close()
 	err := p.opt.Host.Close(ctx)
 	p.cancelAll()
-	p.work.Wait()
+	done := make(chan struct{})
+	go func() { p.work.Wait(); close(done) }()
+	var limit <-chan time.Time // what could not be ended may keep its goroutine
+	if err != nil {
+		limit = time.After(time.Second)
+	}
+	select {
+	case <-done:
+	case <-limit:
+		return err
+	}
 	p.sockets.close()
 	for _, f := range p.files {
 		err = errors.Join(err, f.Close())

@@ -22,6 +22,7 @@ const (
 func (h *Host) forker() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	h.forks.thread.Store(int32(unix.Gettid()))
 	h.lookAround()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -29,6 +29,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,6 +64,7 @@ type Host struct {
 	quiet  chan struct{}
 	closed chan struct{}
 	null   *os.File
+	forks  forks
 	deaf   bool // SIGINT was ignored when this program started
 
 	// Only the forker touches what follows.
@@ -113,7 +115,7 @@ func NewHost(opt Options) (*Host, error) {
 	h := &Host{
 		log: opt.Logger, id: randomID(), outer: os.Getenv(markName), pid: os.Getpid(), null: null, deaf: signal.Ignored(unix.SIGINT),
 		calls: make(chan call), events: make(chan Event, eventsAhead), quiet: make(chan struct{}), closed: make(chan struct{}),
-		sigchld: make(chan os.Signal, 1), trees: map[uint64]*Tree{}, leaders: map[int]*Tree{},
+		forks: forks{born: time.Now()}, sigchld: make(chan os.Signal, 1), trees: map[uint64]*Tree{}, leaders: map[int]*Tree{},
 		adopted: map[int]*child{}, foreign: map[int]bool{},
 	}
 	if h.log == nil {
@@ -134,6 +136,10 @@ func NewHost(opt Options) (*Host, error) {
 // Events is the stream of what happens to runs, in order. It has one reader. Nothing waits for the reader: what it does
 // not take is queued. Closed at the end of [Host.Close].
 func (h *Host) Events() <-chan Event { return h.events }
+
+// Sync waits until all that was asked for before has been done. A start that others wait for is given up after two seconds: the
+// kernel does not let go of a program's file that it cannot read.
+func (h *Host) Sync() { h.do(func() {}) }
 
 // Orphans is the number of orphaned processes that were adopted and reaped so far.
 func (h *Host) Orphans() (n int) {
@@ -159,7 +165,10 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.pid == 1 {
 		h.endNamespace(ctx)
 	}
-	if !h.do(h.beginClose) {
+	if !h.begin(ctx, h.beginClose).done() {
+		if ctx.Err() != nil {
+			return errors.New("a start has not come to its end: its file could not be read")
+		}
 		return nil
 	}
 	var err error
@@ -220,22 +229,31 @@ func (h *Host) stillThere() error {
 }
 
 // do runs f on the forker and waits for it. False: the host is closed.
-func (h *Host) do(f func()) bool { return h.begin(f).done() }
+func (h *Host) do(f func()) bool { return h.begin(context.Background(), f).done() }
 
 // call is a function that the forker runs.
 type call struct {
 	f     func()
-	ended chan struct{} // nil: the host was closed before
+	ended chan struct{} // nil: the host was closed before, or the context has ended
 }
 
 // begin has f run on the forker and does not wait for its end.
-func (h *Host) begin(f func()) call {
+func (h *Host) begin(ctx context.Context, f func()) call {
 	c := call{f: f, ended: make(chan struct{})}
-	select {
-	case h.calls <- c:
-		return c
-	case <-h.closed:
-		return call{}
+	patience := time.NewTimer(forkLimit)
+	defer patience.Stop()
+	for {
+		select {
+		case h.calls <- c:
+			return c
+		case <-h.closed:
+			return call{}
+		case <-ctx.Done():
+			return call{}
+		case <-patience.C:
+			h.forks.giveUp()
+			patience.Reset(forkLimit)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,8 @@ func (e *StartError) Hint() string {
 	switch {
 	case errors.Is(e.Err, errNoDir):
 		return "the working directory does not exist (yet)"
+	case errors.Is(e.Err, errStalled):
+		return "others had to wait for it; is it on a file system that does not answer?"
 	case errors.Is(e.Err, errCarriage):
 		return "it was written on Windows: sed -i 's/\\r$//' " + e.Path
 	case errors.Is(e.Err, errNoInterpreter):
@@ -73,6 +76,7 @@ func (e *StartError) Hint() string {
 var (
 	errNoDir         = errors.New("no such working directory")
 	errNoInterpreter = errors.New("its interpreter does not exist")
+	errStalled       = errors.New("its file could not be read")
 	errCarriage      = errors.New("its first line ends in a carriage return")
 	errFolder        = errors.New("it is a folder")
 	errEmpty         = errors.New("empty command")
@@ -106,6 +110,9 @@ func passing(err error) bool {
 
 // diagnose tells the meanings of ENOENT and EACCES apart.
 func diagnose(j *job, err error) error {
+	if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EACCES) {
+		return err
+	}
 	info, serr := os.Stat(j.abs(j.path))
 	switch {
 	case errors.Is(err, syscall.EACCES) && serr == nil && info.IsDir():
@@ -231,7 +238,7 @@ func lookupEnv(env []string, name string) (value string, ok bool) {
 // rest of the book-keeping is done after the caller has its answer.
 func (h *Host) try(j *job) (t *Tree, err error) {
 	prepared := make(chan error, 1)
-	call := h.begin(func() {
+	call := h.begin(context.Background(), func() {
 		err = <-prepared
 		if err == nil && (h.closing || h.ended) {
 			err = os.ErrClosed
@@ -269,7 +276,11 @@ func (h *Host) fork(j *job) (*Tree, error) {
 	if dir != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD, t.cgroup = true, dir.fd, dir.path
 	}
-	pid, err := execute(j, attr)
+	if len(h.trees) > 0 || len(h.queue) > 0 { // the ends and the times of others wait for this one, too
+		limit := time.AfterFunc(forkLimit, h.forks.giveUp)
+		defer limit.Stop()
+	}
+	pid, err := h.forks.execute(j, attr)
 	if err != nil && dir != nil {
 		pid, err = h.withoutCgroup(j, t, attr, dir, err)
 	} else if dir != nil {
@@ -291,12 +302,12 @@ func (h *Host) fork(j *job) (*Tree, error) {
 // withoutCgroup tries again outside of the cgroup. If that works, it was the cgroup that did not.
 func (h *Host) withoutCgroup(j *job, t *Tree, attr *syscall.ProcAttr, dir *cgroupDir, err error) (int, error) {
 	// The cgroup's folder may be what does not exist: another flinch tidies up what it takes for left behind.
-	if passing(err) || errors.Is(err, syscall.ENOENT) && dir.exists() {
+	if passing(err) || err == errStalled || errors.Is(err, syscall.ENOENT) && dir.exists() {
 		h.cgroups.giveBack(dir)
 		return 0, err
 	}
 	attr.Sys.UseCgroupFD, t.cgroup = false, ""
-	pid, err := execute(j, attr)
+	pid, err := h.forks.execute(j, attr)
 	if err != nil {
 		h.cgroups.giveBack(dir)
 		return 0, err
@@ -306,15 +317,6 @@ func (h *Host) withoutCgroup(j *job, t *Tree, attr *syscall.ProcAttr, dir *cgrou
 	h.cgroups.close()
 	h.cgroups = nil
 	return pid, nil
-}
-
-// execute forks and executes; a script without "#!" goes to sh, as a shell would do it.
-func execute(j *job, attr *syscall.ProcAttr) (int, error) {
-	pid, err := syscall.ForkExec(j.path, j.argv, attr)
-	if err == syscall.ENOEXEC {
-		pid, err = syscall.ForkExec(shell, append([]string{"sh", j.path}, j.argv[1:]...), attr)
-	}
-	return pid, err
 }
 
 // attributes is the state in which the child begins: a session of its own, so that no terminal can stop it, and an end
