@@ -196,7 +196,7 @@ func (s *session) waitOut(text string) { s.t.Helper(); s.wait(s.out, text) }
 
 func (s *session) wait(l *lines, text string) {
 	s.t.Helper()
-	deadline := time.After(patience)
+	deadline, done := time.After(patience), s.done
 	for {
 		got, more := l.snapshot()
 		if strings.Contains(got, text) {
@@ -204,12 +204,12 @@ func (s *session) wait(l *lines, text string) {
 		}
 		select {
 		case <-more:
-		case <-s.done:
-			if !strings.Contains(l.String(), text) {
+		case <-done:
+			done, deadline = nil, time.After(5*time.Second) // its last words may be on their way from a terminal
+		case <-deadline:
+			if done == nil {
 				s.t.Fatalf("flinch ended (%v) without %q", s.cmd.ProcessState, text)
 			}
-			return
-		case <-deadline:
 			s.t.Fatalf("no %q within %v", text, patience)
 		}
 	}
