@@ -98,11 +98,13 @@ func (o *options) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "print the version",
 		Args:  atMost(0),
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(o.out, "flinch", version())
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return o.printVersion() },
 	}
+}
+
+func (o *options) printVersion() error {
+	_, err := fmt.Fprintln(o.out, "flinch", version())
+	return err
 }
 
 // completionCommand prints what makes a shell complete flinch's command line.

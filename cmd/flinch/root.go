@@ -20,6 +20,7 @@ type options struct {
 	verbose   bool
 	color     string
 
+	version bool
 	once    bool
 	record  string   // the file to record to
 	words   []string // the command after --
@@ -48,12 +49,10 @@ func newRoot(files stdio) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       version(),
 		RunE:          func(cmd *cobra.Command, args []string) error { return o.runRoot(cmd, args) },
 
 		PersistentPreRunE: func(*cobra.Command, []string) error { return o.checkCommon() },
 	}
-	root.SetVersionTemplate("flinch {{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
 	root.SetIn(files.in)
 	root.SetOut(files.out)
@@ -95,6 +94,7 @@ func (o *options) runFlags(f *pflag.FlagSet) {
 	o.watchFlags(f)
 	o.keyFlags(f, ruleFlags)
 	f.BoolVarP(&o.service, "service", "s", false, "keep COMMAND running; restart it on change")
+	f.BoolVar(&o.version, "version", false, "print the version")
 	f.BoolVar(&o.once, "once", false, "run every rule once in dependency order, stop the services, exit")
 	f.StringVar(&o.record, "record", "", "write what is seen and decided to `FILE`, for flinch replay")
 }
@@ -195,6 +195,9 @@ func (k *keyFlag) Set(text string) error {
 
 // runRoot is `flinch` and `flinch -- COMMAND`.
 func (o *options) runRoot(cmd *cobra.Command, args []string) error {
+	if o.version {
+		return o.printVersion()
+	}
 	dash := cmd.ArgsLenAtDash()
 	if dash < 0 && len(args) > 0 || dash > 0 {
 		return wrongCall(cmd, args)
