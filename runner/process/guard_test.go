@@ -254,29 +254,6 @@ func TestGuardianStopped(t *testing.T) {
 	unix.Kill(pid, unix.SIGCONT)
 }
 
-// The guardian is small.
-func TestGuardianMemory(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector takes what it wants")
-	}
-	p := newProgram(t, "cgroup")
-	p.do(t, "start sleep 1000")
-	pid := guardianOf(t, p)
-	data, err := os.ReadFile(procPath(pid, "status"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(data), "VmRSS:")
-	kib, err := strconv.Atoi(strings.Fields(after)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d KiB", kib)
-	if kib > 5<<10 {
-		t.Errorf("got %d KiB, want at most 5 MiB", kib)
-	}
-}
-
 // What processes left on purpose needed is cleared away by the next flinch, once they are gone.
 func TestOldCgroups(t *testing.T) {
 	needCgroup(t)
