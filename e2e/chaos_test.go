@@ -41,12 +41,14 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// chaosConfig: three rules in a row; what they make lies outside the root.
+// chaosConfig: three rules in a row; what they make lies outside the root. Bytes are not compared: a file that was written to and
+// back within one run of its rule is no change by then, though that run may have read what was there in between.
 const chaosConfig = `
 [env]
 LC_ALL = "C"
 
 [task.sum]
+content = "never"
 files = ["src/**"]
 run = "find src -type f -print0 | sort -z | xargs -0r cat | cksum >$OUT/sum"
 
@@ -148,7 +150,7 @@ func (c *chaos) step() {
 		{"move a folder", func() {
 			c.script("mkdir -p src/a src/b; if [ -e src/m ]; then mv src/m src/b/m$1; else mv src/a src/m; fi")
 		}},
-		{"away and back", func() { c.script("mkdir -p src; mv src ../away$$ && mv ../away$$ src") }},
+		{"away and back", func() { c.unlessPolled("mkdir -p src; mv src ../away$$ && mv ../away$$ src") }},
 		{"all anew", func() { c.script("rm -rf src && mkdir -p src/a && echo $1 >src/a/1") }},
 		{"many files", func() { c.script("mkdir -p src/many; for i in $(seq 300); do echo $1 >src/many/$i; done") }},
 		{"commit", func() { c.script("git add -A && git commit -qm $1 --allow-empty") }},
@@ -182,6 +184,14 @@ func (c *chaos) edit(path string) {
 }
 
 func (c *chaos) script(script string) { c.t.Helper(); sh(c.t, c.dir, script, fmt.Sprint(c.n), c.made) }
+
+// unlessPolled is for what leaves no trace for the next look.
+func (c *chaos) unlessPolled(script string) {
+	c.t.Helper()
+	if !strings.Contains(c.config, "poll") {
+		c.script(script)
+	}
+}
 
 // flinch asks or tells the running flinch something.
 func (c *chaos) flinch(args ...string) {
