@@ -20,16 +20,17 @@ import (
 // alone waits for changes with Next only: no mark and no sync wakes the Watcher.
 func (p *probe) alone(want ...string) {
 	p.t.Helper()
+	slices.Sort(want)
+	p.comes(want, func(got []string) bool { slices.Sort(got); return slices.Equal(got, want) })
+}
+
+// comes calls Next until what has come altogether is enough.
+func (p *probe) comes(want []string, enough func(got []string) bool) {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
 	var net Set
-	for {
-		got := lines(net.Changes())
-		slices.Sort(got)
-		slices.Sort(want)
-		if slices.Equal(got, want) {
-			return
-		}
+	for got := []string(nil); !enough(got); got = lines(net.Changes()) {
 		b, err := p.w.Next(ctx)
 		if err != nil {
 			p.t.Fatalf("nobody woke up; got:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
@@ -352,20 +353,7 @@ func (p *probe) givenUp() {
 // holds waits until these changes have come, and perhaps others.
 func (p *probe) holds(want []string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
-	defer cancel()
-	var net Set
-	for {
-		got := lines(net.Changes())
-		if !slices.ContainsFunc(want, func(l string) bool { return !contains(got, l) }) {
-			return
-		}
-		b, err := p.w.Next(ctx)
-		if err != nil {
-			p.t.Fatalf("got:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
-		}
-		for _, c := range b.Changes {
-			net.Add(c)
-		}
-	}
+	p.comes(want, func(got []string) bool {
+		return !slices.ContainsFunc(want, func(l string) bool { return !contains(got, l) })
+	})
 }
